@@ -1,0 +1,364 @@
+"""The one training loop of SAC and PPO, on Stable-Baselines3's base class, with a seed axis."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import gymnasium as gym
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from torch import Tensor
+
+from clrl.agents import randomness, sb3, storage
+from clrl.agents.learner import Learner, NonFinite
+from clrl.agents.methods.base import Method
+from clrl.agents.methods.finetuning import Finetuning
+from clrl.agents.networks import full_precision
+from clrl.agents.randomness import Streams
+from clrl.agents.settings import make_settings
+from clrl.agents.spaces import TaskSpaces
+
+Self = TypeVar("Self", bound="Agent")
+
+
+def _n_tasks(env: VecEnv) -> int:
+    try:
+        return int(env.get_attr("n_tasks")[0])
+    except AttributeError:
+        return 1
+
+
+Self = TypeVar("Self", bound="Agent")
+
+
+class Agent(BaseAlgorithm, Learner):
+    """A learner with its method, trained on S seeds in lockstep: environment s belongs to seed s.
+
+    Stable-Baselines3's callbacks, logger, progress bar, `predict`, `set_env` and VecEnv work as
+    there. What differs:
+
+    * `num_timesteps` counts steps of one seed, not of all.
+    * `learn(a)` then `learn(b)` is `learn(a + b)` bit for bit: the counter goes on by default.
+    * A callback is called after the transition is stored. If it returns False, the updates that
+      belong to the step are still done, so that the run can go on from exactly there.
+    * `predict` takes K rows per seed, in order, and draws from a stream of its own, so evaluating
+      never changes training.
+    * `save` writes tensors and JSON, and `load` runs no code from the file.
+
+    A change of task is seen in the observation's one-hot: the hooks of the method run between two
+    steps. A training protocol that needs to act in between calls `end_task` and `start_task`.
+
+    Args:
+        env: an environment or a VecEnv with one environment per seed. Its attribute `n_tasks` says
+            how many of the last observation entries are the one-hot of the task (without it: one
+            task and no one-hot).
+        method: the continual-learning method; None is fine-tuning. The agent keeps a copy.
+        settings: of the learner; None means the learner's and the method's published ones.
+        seeds: one per environment; different from each other.
+        tensorboard_log: as in SB3.
+        verbose: as in SB3.
+        device: as in SB3.
+        spaces: what to read and write where there is no environment.
+        **overrides: single settings.
+
+    Raises:
+        ValueError: a wrong number of environments, a repeated seed, VecNormalize with seeds.
+        TypeError: an unknown setting.
+    """
+
+    settings_class: ClassVar[type]
+    settings: Any
+
+    def __init__(
+        self,
+        env: GymEnv | str | None,
+        method: Method | None = None,
+        settings: Any = None,
+        *,
+        seeds: Sequence[int] = (0,),
+        tensorboard_log: str | None = None,
+        verbose: int = 0,
+        device: torch.device | str = "auto",
+        spaces: TaskSpaces | None = None,
+        **overrides: Any,
+    ):
+        self.method = replace(method) if method is not None else Finetuning()
+        self.settings = make_settings(self.settings_class, settings, self.method, overrides)
+        super().__init__(
+            BasePolicy,  # never built: the networks are ours
+            env,
+            learning_rate=self.settings.learning_rate,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            device=device,
+            support_multi_env=True,
+            supported_action_spaces=(gym.spaces.Box,),
+        )
+        self.seeds = tuple(int(seed) for seed in seeds)
+        if len(set(self.seeds)) != len(self.seeds) or min(self.seeds, default=-1) < 0:
+            raise ValueError(f"seeds is {self.seeds}; allowed are different numbers from 0 on")
+        if self.env is not None:
+            sb3.adopt_env(self.env, self.seeds)
+            n_tasks = sb3.count_tasks(self.env)
+            self.spaces = TaskSpaces(self.observation_space, self.action_space, n_tasks)
+        elif spaces is not None:
+            self.spaces = spaces
+            self.observation_space, self.action_space = spaces.observation, spaces.action
+        else:
+            raise ValueError("env is None; needed is an environment, or `spaces`")
+        self.n_tasks = self.spaces.n_tasks
+        self.streams = Streams(self.seeds)
+        self.task, self.task_step, self.task_open = 0, 0, False
+        self.n_updates = 0
+        self.report: dict[str, Tensor] = {}
+        self._setup_model()
+
+    def _setup_model(self) -> None:
+        self._setup_lr_schedule()
+        self.build()
+        self.method.attach(self)
+        self.make_optimizers()
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """Do nothing: every draw comes from a named stream, and no global generator is touched."""
+
+    @abstractmethod
+    def build(self) -> None:
+        """Make networks and the store of the current data."""
+
+    @abstractmethod
+    def explore(self, features: np.ndarray) -> np.ndarray:
+        """Return training actions in [-1, 1], [S, A], for features [S, D]."""
+
+    @abstractmethod
+    def store(
+        self,
+        features: np.ndarray,
+        next_features: np.ndarray,
+        actions: np.ndarray,
+        rewards: np.ndarray,
+        ended: np.ndarray,
+        keep: list[bool],
+    ) -> None:
+        """Keep one transition per seed, except where `keep` is False."""
+
+    @abstractmethod
+    def train_if_due(self) -> None:
+        """Take the updates that belong to the step just stored."""
+
+    @abstractmethod
+    def reset_for_task(self) -> None:
+        """Forget what the settings say belongs to the old task."""
+
+    @abstractmethod
+    def act_on_features(self, features: np.ndarray, task: Any, noise: np.ndarray) -> np.ndarray:
+        """Return actions in [-1, 1], [S, K, A], for features [S, K, D]; noise 0 is the mode."""
+
+    @abstractmethod
+    def data_state(self) -> dict[str, Tensor]:
+        """Return the store of the current data."""
+
+    @abstractmethod
+    def load_data_state(self, state: dict[str, Tensor]) -> None:
+        """Set the store of the current data."""
+
+    # Training
+
+    def learn(
+        self: Self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 4,
+        tb_log_name: str = "run",
+        reset_num_timesteps: bool = False,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Train for a number of steps of every seed; arguments as in SB3's off-policy agents."""
+        total, callbacks = self._setup_learn(
+            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
+        )
+        callbacks.on_training_start({**locals(), "total_timesteps": total}, globals())
+        callbacks.on_rollout_start()
+        go_on = True
+        while go_on and self.num_timesteps < total:
+            go_on = self._step(callbacks, log_interval)
+        callbacks.on_rollout_end()
+        callbacks.on_training_end()
+        return self
+
+    def _init_callback(self, callback: MaybeCallback, progress_bar: bool = False) -> BaseCallback:
+        callbacks = super()._init_callback(callback, progress_bar=False)
+        if progress_bar:
+            callbacks = CallbackList([callbacks, sb3.StepProgressBar()])
+            callbacks.init_callback(self)
+        return callbacks
+
+    def _step(self, callbacks: BaseCallback, log_interval: int | None) -> bool:
+        """Act, step, store, call back, update. Returns whether to go on."""
+        assert self.env is not None and isinstance(self._last_obs, np.ndarray)
+        self._enter_task()
+        features = self.spaces.features(self._last_obs)
+        actions = self.explore(features)
+        new_obs, rewards, dones, infos = self.env.step(self.spaces.to_env(actions))
+        assert isinstance(new_obs, np.ndarray)
+        self.num_timesteps += 1
+        self.task_step += 1
+        next_obs = new_obs
+        ended = dones
+        if dones.any():
+            next_obs, ended = new_obs.copy(), dones.copy()
+            for s in np.flatnonzero(dones):
+                next_obs[s] = infos[s]["terminal_observation"]
+                ended[s] = not infos[s].get("TimeLimit.truncated", False)
+        self._check_transition(next_obs, rewards)
+        keep = [not info.get("sim_warning", False) for info in infos]
+        self.store(features, self.spaces.features(next_obs), actions, rewards, ended, keep)
+        self._last_obs, self._last_episode_starts = new_obs, dones
+        self._update_info_buffer(infos, dones)
+        callbacks.update_locals(locals())
+        go_on = callbacks.on_step()
+        self.train_if_due()
+        if dones.any():
+            self._episode_num += 1
+            if log_interval is not None and self._episode_num % log_interval == 0:
+                sb3.log_episodes(self)
+        return go_on
+
+    def _enter_task(self) -> None:
+        """Switch tasks when the observation shows another one."""
+        assert isinstance(self._last_obs, np.ndarray)
+        observed = self.spaces.tasks(self._last_obs)
+        if not isinstance(observed, int):
+            raise ValueError(
+                f"the environments are in tasks {observed}; needed is one for all seeds"
+            )
+        if self.task_open and observed != self.task:
+            self.end_task()
+        if not self.task_open:
+            self.start_task(observed)
+
+    def start_task(self, task: int) -> None:
+        """Begin a task: reset what the settings say, then the method's `on_task_start`."""
+        if self.num_timesteps > 0:
+            self.reset_for_task()
+        self.task, self.task_step, self.task_open = task, 0, True
+        self.method.on_task_start(task)
+
+    def end_task(self) -> None:
+        """End the current task: the method's `on_task_end`, the task's data still in the buffer."""
+        self.method.on_task_end(self.task)
+        self.task_open = False
+
+    def _check_transition(self, next_obs: np.ndarray, rewards: np.ndarray) -> None:
+        for name, values in (("observation", next_obs), ("reward", rewards)):
+            if not np.isfinite(values).all():
+                bad = [
+                    s
+                    for s, row in zip(self.seeds, values, strict=True)
+                    if not np.isfinite(row).all()
+                ]
+                raise NonFinite(f"{name} of seed {bad[0]} is not finite in task {self.task}")
+
+    def losses_log(self) -> dict[str, list[float]]:
+        """Return what the last update and the method report: {name: one number per seed}."""
+        method = {f"method/{name}": values for name, values in self.method.report().items()}
+        return {name: values.tolist() for name, values in (self.report | method).items()}
+
+    # Acting
+
+    def act(
+        self, obs: np.ndarray, deterministic: np.ndarray | bool, noise: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the environment's actions [S, K, A] for observations [S, K, D]; draws nothing.
+
+        Args:
+            obs: observations with the task's one-hot.
+            deterministic: for all rows, or [K].
+            noise: standard normal [S, K, A] for the rows that are not deterministic.
+        """
+        if noise is None:
+            noise = np.zeros((*obs.shape[:2], self.spaces.action_dim), np.float32)
+        mode = np.broadcast_to(np.asarray(deterministic), obs.shape[1:2])
+        noise = np.where(mode[:, None], np.float32(0.0), noise)
+        tasks = self.spaces.tasks(obs)
+        task = tasks if isinstance(tasks, int) else torch.from_numpy(tasks).to(self.device)
+        with full_precision():
+            return self.spaces.to_env(self.act_on_features(self.spaces.features(obs), task, noise))
+
+    def predict(
+        self,
+        observation: np.ndarray | dict[str, np.ndarray],
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """Return actions for S*K observations, K rows of each seed in order, or for one."""
+        assert isinstance(observation, np.ndarray)
+        single = observation.ndim == 1
+        rows = observation.reshape(-1, observation.shape[-1])
+        if len(rows) % self.n_seeds:
+            raise ValueError(
+                f"observation has {len(rows)} rows; allowed are multiples of {self.n_seeds}, "
+                "the rows of each seed in order"
+            )
+        obs = rows.reshape(self.n_seeds, -1, rows.shape[-1])
+        noise = None
+        if not deterministic:
+            shape = (obs.shape[1], self.spaces.action_dim)
+            noise = self.streams.normal(randomness.EVALUATION, shape)
+        actions = self.act(obs, deterministic, noise).reshape(len(rows), -1)
+        return (actions[0] if single else actions), state
+
+    @contextlib.contextmanager
+    def evaluating(self, task: int) -> Iterator[None]:
+        """Give the weights the form in which the method evaluates a task."""
+        with torch.no_grad(), self.method.evaluating(task):
+            yield
+
+    # Storing
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything but the environments: {"tensors": {name: [S, ...]}, "json": {...}}."""
+        return storage.state_of(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Set everything but the environments."""
+        storage.load_state(self, state)
+
+    def policy_state(self) -> dict[str, Tensor]:
+        """Return what acting needs: the parameters of `network()` and the method's state."""
+        return storage.policy_of(self)
+
+    def load_policy_state(self, tensors: dict[str, Tensor]) -> None:
+        """Set what acting needs."""
+        storage.load_policy(self, tensors)
+
+    def take(self: Self, index: int) -> Self:
+        """Return the agent of the seed at a position, alone."""
+        return storage.take(self, index)
+
+    def save(  # type: ignore[override]
+        self, path: str | Path, exclude: Sequence[str] | None = None, include: None = None
+    ) -> None:
+        """Write the agent to a file; `exclude=["buffer"]` leaves the current data out."""
+        storage.save(self, path, exclude or ())
+
+    @classmethod
+    def load(  # type: ignore[override]
+        cls: type[Self],
+        path: str | Path,
+        env: GymEnv | None = None,
+        device: torch.device | str = "auto",
+        **kwargs: Any,
+    ) -> Self:
+        """Read an agent that `save` wrote; keywords are those of the constructor."""
+        return storage.load(cls, path, env, device, kwargs)

@@ -1,0 +1,186 @@
+"""A classifier for streams of supervised tasks; also the fast test bed of every method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clrl.agents import randomness
+from clrl.agents.adam import FlatParameters, SeedAdam
+from clrl.agents.learner import Categorical, Learner
+from clrl.agents.methods.base import Method
+from clrl.agents.methods.finetuning import Finetuning
+from clrl.agents.networks import HeadedNetwork
+from clrl.agents.randomness import Streams
+from clrl.agents.settings import make_settings
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """Settings of the classifier."""
+
+    learning_rate: float = 1e-3
+    """Adam's learning rate."""
+    batch_size: int = 64
+    """Examples per update and seed."""
+    hidden_sizes: tuple[int, ...] = (32, 32)
+    """Widths of the hidden layers."""
+    layer_norm: bool = True
+    """Layer norm and tanh after the first layer, as in the networks of SAC."""
+    multi_head: bool = True
+    """One output head per task."""
+    reset_optimizer: bool = True
+    """Start with a fresh optimizer when the task changes."""
+
+
+@dataclass
+class LabelledBatch:
+    """Examples of one task.
+
+    Attributes:
+        inputs: [S, B, D].
+        labels: [S, B].
+        task: the task of all rows.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    task: int
+
+
+@dataclass(frozen=True)
+class ToyStream:
+    """Tasks that one small network can learn each, and all: labels by a random quadratic rule.
+
+    Task k of a seed draws inputs from a standard normal, and the label is the sign of
+    x^T A x + b^T x with A and b drawn for that task and seed.
+
+    Args:
+        n_tasks: number of tasks.
+        dim: width of the inputs.
+        examples: examples per task, and as many for testing.
+    """
+
+    n_tasks: int = 2
+    dim: int = 8
+    examples: int = 512
+    classes: int = 2
+
+    def task(self, seed: int, task: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs [2 * examples, dim] (the second half is for testing) and labels."""
+        rng = randomness.generator(seed, randomness.ENVIRONMENT, task)
+        quadratic = rng.standard_normal((self.dim, self.dim)) / self.dim
+        linear = rng.standard_normal(self.dim)
+        x = rng.standard_normal((2 * self.examples, self.dim))
+        score = np.einsum("ni,ij,nj->n", x, quadratic, x) + x @ linear
+        return x.astype(np.float32), (score > 0).astype(np.int64)
+
+
+class Classifier(Learner):
+    """A classifier with a continual-learning method, S seeds in lockstep.
+
+    Args:
+        stream: the tasks.
+        method: the continual-learning method; None is fine-tuning. The learner keeps a copy.
+        seeds: each has its own tasks, weights and draws.
+        **overrides: single settings of `ClassifierSettings`.
+
+    Example:
+        >>> learner = Classifier(ToyStream(n_tasks=2))
+        >>> for task in range(2):
+        ...     learner.train_task(task, steps=100)
+        >>> learner.accuracy(1).shape
+        torch.Size([1])
+    """
+
+    def __init__(
+        self,
+        stream: ToyStream,
+        method: Method | None = None,
+        seeds: Sequence[int] = (0,),
+        **overrides: Any,
+    ):
+        self.method = replace(method) if method is not None else Finetuning()
+        self.settings = make_settings(
+            ClassifierSettings, ClassifierSettings(), self.method, overrides
+        )
+        self.seeds, self.stream = tuple(seeds), stream
+        self.streams = Streams(self.seeds)
+        self.n_tasks, self.task = stream.n_tasks, 0
+        heads = self.n_tasks if self.settings.multi_head else 1
+        self.net = HeadedNetwork(
+            (self.n_seeds,),
+            stream.dim,
+            stream.classes,
+            heads,
+            self.settings.hidden_sizes,
+            self.settings.layer_norm,
+        )
+        self.net.initialise(self.generators(randomness.WEIGHTS), stream.classes * heads)
+        self._load(0)
+        self.method.attach(self)
+        self.make_optimizers()
+
+    def make_optimizers(self) -> None:
+        """One Adam for the whole network."""
+        self.flats = {"classifier": FlatParameters(self.net, (self.n_seeds,))}
+        self.optimizers = {
+            "classifier": SeedAdam(self.flats["classifier"], self.settings.learning_rate)
+        }
+
+    def network(self) -> HeadedNetwork:
+        """Return the network."""
+        return self.net
+
+    def output_distributions(self, batch: LabelledBatch) -> Categorical:
+        """Return the class probabilities of a batch."""
+        return Categorical(self.net(batch.inputs, batch.task))
+
+    def losses(self, batch: LabelledBatch) -> dict[str, Tensor]:
+        """Return the cross-entropy of every seed, [S]."""
+        logits = self.net(batch.inputs, batch.task)
+        loss = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), reduction="none")
+        return {"classifier": loss.view(self.n_seeds, -1).mean(-1)}
+
+    def sample(self, n: int | None, role: int) -> LabelledBatch:
+        """Draw training examples of the current task with replacement."""
+        n = n or self.settings.batch_size
+        index = self.streams.integers(role, [self.stream.examples] * self.n_seeds, n)
+        return self._rows(torch.from_numpy(index))
+
+    def train_task(self, task: int, steps: int) -> None:
+        """Train on a task for a number of updates, with the method's hooks around it."""
+        self._load(task)
+        if task > 0 and self.settings.reset_optimizer:
+            self.reset_optimizers()
+        self.method.on_task_start(task)
+        for _ in range(steps):
+            self.update(self.sample(None, randomness.REPLAY))
+        self.method.on_task_end(task)
+
+    def accuracy(self, task: int) -> Tensor:
+        """Return the share of a task's test examples that is classified rightly, [S]."""
+        current = self.task
+        self._load(task)
+        rows = torch.arange(self.stream.examples, 2 * self.stream.examples)
+        batch = self._rows(rows.expand(self.n_seeds, -1))
+        with torch.no_grad(), self.method.evaluating(task):
+            right = self.net(batch.inputs, task).argmax(-1) == batch.labels
+        self._load(current)
+        return right.float().mean(-1)
+
+    def _load(self, task: int) -> None:
+        tasks = [self.stream.task(seed, task) for seed in self.seeds]
+        self.task = task
+        self._inputs = torch.from_numpy(np.stack([x for x, _ in tasks]))
+        self._labels = torch.from_numpy(np.stack([y for _, y in tasks]))
+
+    def _rows(self, index: Tensor) -> LabelledBatch:
+        seeds = torch.arange(self.n_seeds).unsqueeze(1)
+        return LabelledBatch(self._inputs[seeds, index], self._labels[seeds, index], self.task)

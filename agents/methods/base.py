@@ -1,0 +1,76 @@
+"""The interface of a continual-learning method: eight hooks that do nothing by default."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from clrl.agents.learner import Learner
+
+
+@dataclass
+class Method:
+    """A continual-learning method, given to a learner as an object.
+
+    A subclass is a dataclass whose fields are its hyperparameters; they are its constructor and its
+    command-line flags. Everything it learns is in `self.state`: tensors with the seeds as leading
+    axis, which the learner saves, loads and slices.
+
+    Attributes:
+        paper: where the method was published.
+        uses_task_boundaries: whether it must be told when a task ends or starts.
+        uses_task_id: whether it must be told which task it is evaluated on.
+        learner_defaults: settings of the learner that belong to the published method.
+        state: what it has learned.
+        learner: the learner it was attached to.
+    """
+
+    paper: ClassVar[str] = ""
+    uses_task_boundaries: ClassVar[bool] = False
+    uses_task_id: ClassVar[bool] = False
+    learner_defaults: ClassVar[dict[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        self.state: dict[str, Tensor] = {}
+        self.learner: Learner
+
+    def attach(self, learner: Learner) -> None:
+        """Get to know the learner; called once, before the first step and before its optimizers."""
+        self.learner = learner
+
+    def on_task_start(self, task: int) -> None:
+        """Prepare for a task; called before its first step."""
+
+    def mix(self, batch: Any) -> Any:
+        """Return the batch that is trained on; called before an update."""
+        return batch
+
+    def penalty(self) -> Tensor | None:
+        """Return what is added to the loss, [S], or None for nothing."""
+        return None
+
+    def adjust_gradients(self) -> None:
+        """Change the gradients in place; called after backward, before clipping."""
+
+    def after_step(self) -> None:
+        """Act after an optimizer step."""
+
+    def on_task_end(self, task: int) -> None:
+        """Learn from a finished task; its data is still in the buffer."""
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Set what was learned."""
+        self.state = state
+
+    def report(self) -> dict[str, Tensor]:
+        """Return what shows the method at work, {name: [S]}, for the training log."""
+        return {}
+
+    @contextlib.contextmanager
+    def evaluating(self, task: int) -> Iterator[None]:
+        """Change the weights for an evaluation of a task, and put them back."""
+        yield

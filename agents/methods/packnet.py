@@ -1,0 +1,137 @@
+"""PackNet: every task owns a part of the weights."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from clrl.agents.learner import Learner
+from clrl.agents.methods.base import Method
+from clrl.agents.randomness import METHOD
+
+
+@dataclass
+class PackNet(Method):
+    """PackNet (Mallya & Lazebnik 2018, arXiv 1711.05769), for SAC as in Continual World.
+
+    At the end of each task but the last, the largest of the task's weights are kept, so that every
+    task gets an equal share of each weight matrix; the others become 0 and belong to the next task.
+    The kept ones are retrained, then frozen for ever. Biases and layer norm freeze after the first
+    task. When a task is evaluated, weights of later tasks are 0.
+
+    As in Continual World (continualworld/methods/packnet.py) freed weights start the next task at
+    0, a matrix keeps one weight less than its share (those strictly above the threshold), critics
+    are not masked, and the gradient norm is clipped at 2e-5. Adam being scale-free, that clip acts
+    through its epsilon only: 1e-7 is part of the setting.
+    """
+
+    paper: ClassVar[str] = "Mallya & Lazebnik 2018, arXiv 1711.05769"
+    uses_task_boundaries: ClassVar[bool] = True
+    uses_task_id: ClassVar[bool] = True
+    learner_defaults: ClassVar[dict[str, Any]] = {"max_grad_norm": 2e-5}
+
+    retrain_steps: int = 100_000
+    """Updates after pruning (Continual World: 100,000)."""
+
+    def attach(self, learner: Learner) -> None:
+        """Give all weights to the first task."""
+        super().attach(learner)
+        self._masks: dict[str, Tensor] | None = None
+        for name, kernel in self._kernels().items():
+            self.state[f"owner.{name}"] = torch.zeros_like(kernel, dtype=torch.uint8)
+        self.state["trainable"] = torch.zeros(learner.n_seeds, dtype=torch.int64)
+        self.state["biases_frozen"] = torch.zeros(learner.n_seeds, dtype=torch.bool)
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Set what was learned; the masks follow from it."""
+        super().load_state(state)
+        self._masks = None
+
+    def on_task_start(self, task: int) -> None:
+        """Train what belongs to this task."""
+        self._train_only(task)
+
+    def on_task_end(self, task: int) -> None:
+        """Prune and retrain; the last task keeps everything."""
+        if task >= self.learner.n_tasks - 1:
+            return
+        self.state["biases_frozen"].fill_(True)
+        for name, kernel in self._kernels().items():
+            owner = self.state[f"owner.{name}"]
+            for seed in range(self.learner.n_seeds):
+                self._prune(kernel[seed], owner[seed], task)
+        self._train_only(task)
+        self.learner.reset_optimizers()
+        for _ in range(self.retrain_steps):
+            losses = self.learner.update(self.learner.sample(None, METHOD))
+            self.learner.check_finite(losses)
+        self.learner.reset_optimizers()
+
+    def adjust_gradients(self) -> None:
+        """Zero the gradients of what other tasks own, and of frozen biases."""
+        if not self.state["biases_frozen"].any():
+            return  # the first task, before pruning: it owns everything
+        if self._masks is None:
+            self._masks = self._make_masks()
+        for name, gradient in self.learner.gradients().items():
+            if name in self._masks:
+                gradient.mul_(self._masks[name])
+
+    @contextlib.contextmanager
+    def evaluating(self, task: int) -> Iterator[None]:
+        """Zero the weights of later tasks, and put them back."""
+        hidden = {}
+        for name, kernel in self._kernels().items():
+            later = self.state[f"owner.{name}"] > task
+            if later.any():
+                hidden[name] = kernel.detach().clone()
+                kernel.data.masked_fill_(later, 0.0)
+        try:
+            yield
+        finally:
+            kernels = self._kernels()
+            for name, values in hidden.items():
+                kernels[name].data.copy_(values)
+
+    def report(self) -> dict[str, Tensor]:
+        """Return the share of the weights that no task has kept yet, [S]."""
+        owners = [o for name, o in self.state.items() if name.startswith("owner.")]
+        current = self.state["trainable"].view(-1, 1)
+        free = torch.stack([(o.flatten(1) >= current).sum(1) for o in owners]).sum(0)
+        return {"free": free / sum(o[0].numel() for o in owners)}
+
+    def _kernels(self) -> dict[str, nn.Parameter]:
+        """Return the weight matrices that tasks share."""
+        parameters = self.learner.protected_parameters().items()
+        return {name: p for name, p in parameters if p.dim() == 3}
+
+    def _prune(self, kernel: Tensor, owner: Tensor, task: int) -> None:
+        """Keep this seed's largest weights of a matrix; give the others to the next task."""
+        mine = owner == task
+        size, tasks_left = int(mine.sum()), self.learner.n_tasks - task
+        if size == 0:
+            return
+        magnitude = kernel.detach().abs()
+        threshold = magnitude[mine].sort().values[size * (tasks_left - 1) // tasks_left]
+        freed = mine & (magnitude <= threshold)
+        kernel.data.masked_fill_(freed, 0.0)
+        owner.masked_fill_(freed, task + 1)
+
+    def _train_only(self, task: int) -> None:
+        self.state["trainable"].fill_(task)
+        self._masks = None
+
+    def _make_masks(self) -> dict[str, Tensor]:
+        trainable = self.state["trainable"].view(-1, 1, 1)
+        masks = {}
+        for name, parameter in self.learner.protected_parameters().items():
+            if f"owner.{name}" in self.state:
+                masks[name] = (self.state[f"owner.{name}"] == trainable).to(parameter.dtype)
+            else:
+                masks[name] = torch.zeros_like(parameter)
+        return masks

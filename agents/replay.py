@@ -1,0 +1,129 @@
+"""The replay buffer of the current data, one column per seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Batch:
+    """Transitions of every seed, with the noise that the losses need.
+
+    Attributes:
+        obs: [S, B, D] without the task's one-hot.
+        action: [S, B, A] in [-1, 1].
+        reward: [S, B].
+        next_obs: [S, B, D].
+        done: [S, B], 1 where the episode really ended (a time limit is no end).
+        task: the task of all rows, or task ids [S, B].
+        noise: standard normal [S, B, A] for the action at obs.
+        next_noise: standard normal [S, B, A] for the action at next_obs.
+    """
+
+    obs: Tensor
+    action: Tensor
+    reward: Tensor
+    next_obs: Tensor
+    done: Tensor
+    task: int | Tensor
+    noise: Tensor
+    next_noise: Tensor
+
+
+class ReplayBuffer:
+    """First in, first out, sampled uniformly with replacement.
+
+    `capacity` is per seed. Every column has its own write index, so one seed's transition can be
+    left out. The task of a transition takes one byte.
+    """
+
+    def __init__(self, n_seeds: int, capacity: int, obs_dim: int, action_dim: int):
+        self.capacity = capacity
+        # numpy's zeros are mapped lazily: memory is used only as the buffer fills.
+        self.arrays: dict[str, np.ndarray] = {
+            "obs": np.zeros((n_seeds, capacity, obs_dim), np.float32),
+            "next_obs": np.zeros((n_seeds, capacity, obs_dim), np.float32),
+            "action": np.zeros((n_seeds, capacity, action_dim), np.float32),
+            "reward": np.zeros((n_seeds, capacity), np.float32),
+            "done": np.zeros((n_seeds, capacity), np.uint8),
+            "task": np.zeros((n_seeds, capacity), np.uint8),
+        }
+        self._tensors = {name: torch.from_numpy(a) for name, a in self.arrays.items()}
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        n_seeds = self.arrays["obs"].shape[0]
+        self.position = np.zeros(n_seeds, np.int64)
+        self.size = np.zeros(n_seeds, np.int64)
+        self.tasks: set[int] = set()
+
+    def add(
+        self,
+        obs: np.ndarray,
+        next_obs: np.ndarray,
+        action: np.ndarray,
+        reward: np.ndarray,
+        done: np.ndarray,
+        task: Sequence[int],
+        keep: Sequence[bool],
+    ) -> None:
+        """Store one transition per seed, except where `keep` is False; arrays are [S, ...]."""
+        values: dict[str, Any] = {
+            "obs": obs,
+            "next_obs": next_obs,
+            "action": action,
+            "reward": reward,
+            "done": done,
+            "task": task,
+        }
+        for seed, kept in enumerate(keep):
+            if not kept:
+                continue
+            row = self.position[seed]
+            for name, value in values.items():
+                self.arrays[name][seed, row] = value[seed]
+            self.position[seed] = (row + 1) % self.capacity
+            self.size[seed] = min(self.size[seed] + 1, self.capacity)
+            self.tasks.add(int(task[seed]))
+
+    def rows(self, index: np.ndarray) -> dict[str, Tensor]:
+        """Return the transitions at positions [S, B]: {name: [S, B, ...]}."""
+        n_seeds = index.shape[0]
+        flat = torch.from_numpy((index + np.arange(n_seeds)[:, None] * self.capacity).ravel())
+        return {
+            name: tensor.flatten(0, 1).index_select(0, flat).unflatten(0, index.shape)
+            for name, tensor in self._tensors.items()
+        }
+
+    def only_task(self) -> int | None:
+        """Return the task of every stored transition, or None if there are several."""
+        return next(iter(self.tasks)) if len(self.tasks) == 1 else None
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the filled part of every column and the write indices."""
+        filled = int(self.size.max(initial=0))
+        state = {name: tensor[:, :filled].clone() for name, tensor in self._tensors.items()}
+        state["position"] = torch.from_numpy(self.position.copy())
+        state["size"] = torch.from_numpy(self.size.copy())
+        # Stored, not recomputed: overwritten tasks stay in the set, and it decides how heads are
+        # multiplied, so a resumed run must see the same set.
+        state["tasks"] = torch.tensor([sorted(self.tasks)] * len(self.size), dtype=torch.int64)
+        return state
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Set the contents to a state returned by `state`."""
+        filled = state["obs"].shape[1]
+        if filled > self.capacity:
+            raise ValueError(f"buffer_size {self.capacity} is less than the stored {filled} rows")
+        for name, tensor in self._tensors.items():
+            tensor[:, :filled] = state[name]
+        self.position = state["position"].numpy().copy()
+        self.size = state["size"].numpy().copy()
+        self.tasks = {int(task) for task in state["tasks"].flatten()}

@@ -1,0 +1,215 @@
+"""Saving and loading an agent as tensors and JSON: nothing in a file is ever executed."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import gymnasium as gym
+import numpy as np
+import torch
+from stable_baselines3.common.type_aliases import GymEnv
+from torch import Tensor
+
+from clrl.agents.spaces import TaskSpaces
+
+if TYPE_CHECKING:
+    from clrl.agents.agent import Agent
+
+A = TypeVar("A", bound="Agent")
+
+FORMAT = "clrl-agent-1"
+_COUNTERS = ("num_timesteps", "task", "task_step", "task_open", "n_updates", "_episode_num")
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {name[len(start) :]: t for name, t in tensors.items() if name.startswith(start)}
+
+
+def _parameters(agent: Agent, part: str) -> dict[str, Tensor]:
+    return agent.flats[part].views(agent.flats[part].flat)
+
+
+def state_of(agent: Agent) -> dict[str, Any]:
+    """Return everything but the environments; every tensor is a copy with leading axis S."""
+    tensors: dict[str, Tensor] = {}
+    for part in agent.flats:
+        tensors |= _prefixed(f"weights.{part}", _parameters(agent, part))
+    for part, optimizer in agent.optimizers.items():
+        tensors |= _prefixed(f"optimizer.{part}", optimizer.tensors())
+    tensors |= _prefixed("method", agent.method.state)
+    tensors = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+    tensors |= _prefixed("buffer", agent.data_state())
+    if isinstance(agent._last_obs, np.ndarray):
+        tensors["last_obs"] = torch.from_numpy(agent._last_obs.copy())
+    numbers = {
+        "counters": {name: getattr(agent, name) for name in _COUNTERS},
+        "optimizers": {part: o.numbers() for part, o in agent.optimizers.items()},
+        "streams": agent.streams.state(),
+        "report": {name: values.tolist() for name, values in agent.report.items()},
+    }
+    return {"tensors": tensors, "json": numbers}
+
+
+def load_state(agent: Agent, state: dict[str, Any]) -> None:
+    """Set everything but the environments."""
+    tensors, numbers = state["tensors"], state["json"]
+    for part in agent.flats:
+        _copy(_parameters(agent, part), _below(f"weights.{part}", tensors))
+    for part, optimizer in agent.optimizers.items():
+        optimizer.load(_below(f"optimizer.{part}", tensors), numbers["optimizers"][part])
+    _load_method(agent, tensors)
+    data = _below("buffer", tensors)
+    if data:
+        agent.load_data_state(data)
+    if "last_obs" in tensors:
+        agent._last_obs = tensors["last_obs"].numpy().copy()
+    for name, value in numbers["counters"].items():
+        setattr(agent, name, value)
+    agent.streams.load_state(numbers["streams"])
+    agent.report = {name: torch.tensor(values) for name, values in numbers["report"].items()}
+
+
+def policy_of(agent: Agent) -> dict[str, Tensor]:
+    """Return the parameters of `network()` and the method's state."""
+    tensors = _prefixed("weights", _parameters(agent, agent.protected_part))
+    tensors |= _prefixed("method", agent.method.state)
+    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+
+def load_policy(agent: Agent, tensors: dict[str, Tensor]) -> None:
+    """Set the parameters of `network()` and the method's state."""
+    _copy(_parameters(agent, agent.protected_part), _below("weights", tensors))
+    _load_method(agent, tensors)
+
+
+def _load_method(agent: Agent, tensors: dict[str, Tensor]) -> None:
+    state = _below("method", tensors)
+    agent.method.load_state({name: t.to(agent.device).clone() for name, t in state.items()})
+
+
+def _copy(targets: dict[str, Tensor], sources: dict[str, Tensor]) -> None:
+    if targets.keys() != sources.keys():
+        different = sorted(targets.keys() ^ sources.keys())
+        raise ValueError(f"the stored networks differ from this agent's in {different}")
+    for name, target in targets.items():
+        if target.shape != sources[name].shape:
+            shapes = f"{tuple(sources[name].shape)}; this agent has {tuple(target.shape)}"
+            raise ValueError(f"the stored {name} has shape {shapes}")
+        target.copy_(sources[name])
+
+
+def take(agent: A, index: int) -> A:
+    """Return the agent of the seed at a position, alone."""
+    if not 0 <= index < agent.n_seeds:
+        raise ValueError(f"index is {index}; allowed are 0 to {agent.n_seeds - 1}")
+    alone = type(agent)(
+        None,
+        agent.method,
+        agent.settings,
+        seeds=[agent.seeds[index]],
+        device=agent.device,
+        spaces=agent.spaces,
+    )
+    state = state_of(agent)
+    tensors = {name: tensor[index : index + 1] for name, tensor in state["tensors"].items()}
+    numbers = state["json"]
+    numbers["streams"] = {name: [rngs[index]] for name, rngs in numbers["streams"].items()}
+    numbers["report"] = {name: [values[index]] for name, values in numbers["report"].items()}
+    load_state(alone, {"tensors": tensors, "json": numbers})
+    return alone
+
+
+def save(agent: Agent, path: str | Path, exclude: Sequence[str]) -> None:
+    """Write an agent to one file; SB3's habit of adding .zip is kept."""
+    unknown = set(exclude) - {"buffer"}
+    if unknown:
+        raise ValueError(f"exclude names {sorted(unknown)}; allowed is 'buffer'")
+    state = state_of(agent)
+    if "buffer" in exclude:
+        kept = state["tensors"].items()
+        state["tensors"] = {name: t for name, t in kept if not name.startswith("buffer.")}
+    state["json"]["agent"] = {
+        "class": type(agent).__name__,
+        "settings": asdict(agent.settings),
+        "method": {"name": type(agent.method).__name__, **asdict(agent.method)},
+        "seeds": list(agent.seeds),
+        "n_tasks": agent.n_tasks,
+        "observation_space": _box(agent.spaces.observation),
+        "action_space": _box(agent.spaces.action),
+    }
+    payload = {"format": FORMAT, "json": json.dumps(state["json"]), "tensors": state["tensors"]}
+    torch.save(payload, _with_suffix(path))
+
+
+def load(
+    cls: type[A], path: str | Path, env: GymEnv | None, device: Any, kwargs: dict[str, Any]
+) -> A:
+    """Read an agent; see `Agent.load`.
+
+    Raises:
+        ValueError: not a file of this format, or written by another class.
+    """
+    payload = _read(_with_suffix(path))
+    state = {"tensors": payload["tensors"], "json": json.loads(payload["json"])}
+    about = state["json"].pop("agent")
+    if about["class"] != cls.__name__:
+        raise ValueError(f"{path} holds a {about['class']}; load it with that class")
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in about["settings"].items()}
+    observation, action = _box_of(about["observation_space"]), _box_of(about["action_space"])
+    spaces = TaskSpaces(observation, action, about["n_tasks"])
+    agent = cls(
+        env,
+        _method(about["method"]),
+        cls.settings_class(**settings),
+        seeds=about["seeds"],
+        device=device,
+        spaces=spaces,
+        **kwargs,
+    )
+    load_state(agent, state)
+    if env is not None:
+        agent._last_obs = None  # another environment starts with its own reset
+    return agent
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if zipfile.is_zipfile(path) and "data" in zipfile.ZipFile(path).namelist():
+        raise ValueError(
+            f"{path} was written by Stable-Baselines3, whose format runs code on loading; "
+            "train the agent here and use its own save"
+        )
+    payload = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(payload, dict) or payload.get("format") != FORMAT:
+        raise ValueError(f"{path} is not an agent of this library ({FORMAT})")
+    return payload
+
+
+def _method(about: dict[str, Any]) -> Any:
+    from clrl.agents.methods import METHODS  # methods import the learner, which this module serves
+
+    name = about.pop("name")
+    return {cls.__name__: cls for cls in METHODS.values()}[name](**about)
+
+
+def _with_suffix(path: str | Path) -> Path:
+    path = Path(path)
+    return path if path.suffix else path.with_suffix(".zip")
+
+
+def _box(space: gym.spaces.Box) -> dict[str, Any]:
+    return {"low": space.low.tolist(), "high": space.high.tolist(), "dtype": str(space.dtype)}
+
+
+def _box_of(box: dict[str, Any]) -> gym.spaces.Box:
+    dtype = np.dtype(box["dtype"]).type
+    return gym.spaces.Box(np.array(box["low"], dtype), np.array(box["high"], dtype), dtype=dtype)
