@@ -93,7 +93,8 @@ class SeedAdam:
         # One norm per parameter and seed: a reduction over a row of a larger tensor may be split
         # over threads in another way, and a seed would depend on its neighbours.
         norms = torch._foreach_norm([view[s] for view in slots for s in range(n_seeds)])
-        norm = torch.stack(norms).view(-1, n_seeds).square().sum(0).sqrt()
+        # Summed row by row: a sum over columns takes another order for another number of them.
+        norm = torch.stack(norms).view(-1, n_seeds).square().t().contiguous().sum(1).sqrt()
         scale = max_norm / norm.clamp(min=max_norm)
         for view in slots:
             view.mul_(scale.view(-1, *[1] * (view.dim() - 1)))

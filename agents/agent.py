@@ -30,16 +30,6 @@ from clrl.agents.spaces import TaskSpaces
 Self = TypeVar("Self", bound="Agent")
 
 
-def _n_tasks(env: VecEnv) -> int:
-    try:
-        return int(env.get_attr("n_tasks")[0])
-    except AttributeError:
-        return 1
-
-
-Self = TypeVar("Self", bound="Agent")
-
-
 class Agent(BaseAlgorithm, Learner):
     """A learner with its method, trained on S seeds in lockstep: environment s belongs to seed s.
 

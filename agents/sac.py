@@ -22,22 +22,22 @@ LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
-def squash(mean: Tensor, std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+def squash(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """Return tanh(mean + std * noise) and its log-probability.
 
     Args:
         mean: [..., A].
-        std: [..., A].
+        log_std: [..., A].
         noise: standard normal [..., A].
 
     Returns:
         Actions [..., A] and log-probabilities [...]. The correction for tanh is exact for large
         arguments too: log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u)).
     """
-    u = mean + std * noise
-    normal = (-0.5 * noise.square() - std.log() - _LOG_SQRT_2PI).sum(-1)
-    correction = 2.0 * (math.log(2.0) - u - F.softplus(-2.0 * u)).sum(-1)
-    return torch.tanh(u), normal - correction
+    u = torch.addcmul(mean, log_std.exp(), noise)
+    normal = -0.5 * noise.square() - log_std - _LOG_SQRT_2PI
+    correction = 2.0 * (math.log(2.0) - u - F.softplus(-2.0 * u))
+    return torch.tanh(u), (normal - correction).sum(-1)
 
 
 def target_entropy(action_dim: int, output_std: float) -> float:
@@ -123,13 +123,14 @@ class ContinualSAC(Agent):
         return self.actor
 
     def action_distribution(self, features: Tensor, task: int | Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation of the action before squashing."""
+        """Return mean and log standard deviation of the action before squashing."""
         mean, log_std = self.actor(self._with_task(features, task), task).chunk(2, dim=-1)
-        return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX).exp()
+        return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
 
     def output_distributions(self, batch: Batch) -> Gaussian:
         """Return the policy's Gaussian at the batch's observations."""
-        return Gaussian(*self.action_distribution(batch.obs, batch.task), squash=True)
+        mean, log_std = self.action_distribution(batch.obs, batch.task)
+        return Gaussian(mean, log_std.exp(), squash=True)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Losses of actor, critics and entropy coefficient, each [S], at the same parameters."""
@@ -191,8 +192,9 @@ class ContinualSAC(Agent):
     ) -> np.ndarray:
         """Return the squashed policy's actions [S, K, A] for features [S, K, D]."""
         x = torch.from_numpy(features).to(self.device)
-        mean, std = self.action_distribution(x, task)
-        return torch.tanh(mean + std * torch.from_numpy(noise).to(self.device)).cpu().numpy()
+        mean, log_std = self.action_distribution(x, task)
+        u = torch.addcmul(mean, log_std.exp(), torch.from_numpy(noise).to(self.device))
+        return torch.tanh(u).cpu().numpy()
 
     def data_state(self) -> dict[str, Tensor]:
         """Return the replay buffer's contents."""

@@ -1,0 +1,93 @@
+"""Agents from configurations, and configurations from agents."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from clrl.agents.agent import Agent
+from clrl.agents.methods import METHODS
+from clrl.agents.randomness import environment_seed
+from clrl.agents.sac import ContinualSAC
+from clrl.checkpoint import read_tensors
+from clrl.config import RunConfig
+from clrl.envs.metaworld import continual_world
+from clrl.envs.sequence import TaskSequence
+from clrl.envs.vector import SeedVecEnv
+from clrl.errors import ConfigError
+from clrl.evaluator import Evaluation
+from clrl.results import CONFIG_FILE
+
+
+def build_agent(config: RunConfig) -> ContinualSAC:
+    """The fresh agent of a configuration, with its environments."""
+    settings = dataclasses.asdict(config.sequence)
+    tasks, steps = settings.pop("tasks"), settings.pop("steps_per_task")
+    make = partial(continual_world, tasks, steps, **settings)
+    env = SeedVecEnv([make] * len(config.seeds), [environment_seed(s) for s in config.seeds])
+    return ContinualSAC(env, config.method, config.learner, seeds=config.seeds,
+                        device=config.placement.device)  # fmt: skip
+
+
+def load_policy(directory: str | Path, task: int | None = None) -> ContinualSAC:
+    """The agent of a `clrl train` run, with the policy that it had at the end of a task.
+
+    Args:
+        directory: The run directory.
+        task: Position of the task; None is the last one that was finished.
+
+    Raises:
+        ConfigError: The directory holds no run, or the task is not finished.
+        DamagedData: The snapshot is damaged.
+    """
+    directory = Path(directory)
+    config = RunConfig.load(directory / CONFIG_FILE)
+    pattern = "??-*" if task is None else f"{task:02d}-*"
+    snapshots = sorted((directory / "tasks").glob(pattern))
+    if not snapshots:
+        what = "no task" if task is None else f"task {task}"
+        raise ConfigError(f"{directory}: {what} is finished, so there is no policy of it")
+    agent = build_agent(config)
+    agent.load_policy_state(read_tensors(snapshots[-1]))
+    return agent
+
+
+def sequence_of(agent: Agent) -> TaskSequence:
+    """The sequence of the agent's first seed.
+
+    Raises:
+        ValueError: Its environments are not a `SeedVecEnv` of `TaskSequence`s.
+    """
+    env = agent.get_env()
+    if not isinstance(env, SeedVecEnv) or not isinstance(env.envs[0], TaskSequence):
+        raise ValueError(
+            f"the agent's environments are {env}; needed is SeedVecEnv(makers, seeds) with one "
+            "maker of a TaskSequence per seed"
+        )
+    return env.envs[0]
+
+
+def describe(agent: Agent, evaluation: Evaluation) -> dict[str, Any]:
+    """The configuration of a run on a user's own environments, as `config.yaml` has it."""
+    sequence = sequence_of(agent)
+    names = {kind: name for name, kind in METHODS.items()}
+    method = names.get(type(agent.method), type(agent.method).__name__)
+    config = {
+        "sequence": {"name": "custom", "tasks": sequence.task_names,
+                     "steps_per_task": sequence.steps_per_task},
+        "learner": {"name": type(agent).__name__, **dataclasses.asdict(agent.settings)},
+        "method": {"name": method, **dataclasses.asdict(agent.method)},
+        "evaluation": dataclasses.asdict(evaluation),
+        "seeds": agent.seeds,
+        "parity": "clean",
+    }  # fmt: skip
+    return _plain(config)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, all the way down, as YAML gives them back."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,99 @@
+"""The command `clrl`: finds the sub-command, and turns what went wrong into an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from clrl import errors
+from clrl.errors import ConfigError, DamagedData
+from clrl.names import unknown
+
+HELP = """\
+Continual reinforcement learning: what does an agent keep, lose and gain when its world changes?
+
+usage: clrl COMMAND ...
+
+  train METHOD     train a method on a sequence of tasks; the same command again goes on
+  evaluate DIR     play a stored policy
+  table DIR...     measure runs: performance, forgetting, forward transfer
+  plot DIR...      draw runs
+  list WHAT [DIR]  show methods, sequences, tasks or runs
+  demo             train three methods on three easy tasks, and show table and plots
+
+  clrl COMMAND --help and clrl train METHOD --help show all flags.
+
+examples:
+  clrl train ewc --sequence CW20 --seeds 0..4 --dry-run
+  clrl train packnet --sequence push-v3,window-close-v3 --preset small
+  clrl table runs
+"""
+
+
+def _train(argv: Sequence[str]) -> int:
+    from clrl import flags
+
+    first = flags.look(argv)  # a mistyped task is refused before torch is imported
+    from clrl.train import train
+
+    return train(first, argv)
+
+
+def _command(name: str) -> Callable[[Sequence[str]], int]:
+    def run(argv: Sequence[str]) -> int:
+        from clrl import commands, flags
+
+        return flags.parse(commands.COMMANDS[name], f"clrl {name}", argv).run()
+
+    return run
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "train": _train,
+    **{name: _command(name) for name in ("evaluate", "table", "plot", "list", "demo")},
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; the exit code is one of `clrl.errors`.
+
+    Args:
+        argv: the words after `clrl`; by default those the process was started with.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except ConfigError as error:
+        return _say(str(error), errors.CONFIG)
+    except DamagedData as error:
+        return _say(str(error), errors.DAMAGED)
+    except KeyboardInterrupt:
+        return _say("interrupted", errors.INTERRUPTED)
+    except BrokenPipeError:  # `clrl list tasks | head`
+        sys.stdout = None  # or Python complains at its end
+        return errors.OK
+    except Exception:
+        traceback.print_exc()
+        return errors.FAULT
+
+
+def _run(words: Sequence[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return errors.OK
+    if words[0] not in COMMANDS:
+        raise ConfigError(unknown("command", words[0], COMMANDS))
+    try:
+        return COMMANDS[words[0]](words[1:])
+    except SystemExit as end:  # a help text was printed
+        return int(end.code or 0)
+
+
+def _say(message: str, code: int) -> int:
+    print(f"clrl: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""The commands that read runs: their flags, and what they print."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from clrl import errors
+from clrl.envs.tasks import METAWORLD_TASKS, SEQUENCES
+from clrl.errors import ConfigError, DamagedData
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Play a stored policy and print its success, task by task and seed by seed."""
+
+    run_directory: Annotated[Positional[Path], arg(metavar="DIR")]
+    """The run."""
+    task: int | None = None
+    """Position of the task that is played; all by default."""
+    after: int | None = None
+    """Take the policy as it was at the end of this task; by default the last one finished."""
+    episodes: int = 100
+    """Episodes of each task and seed."""
+    deterministic: FlagCreatePairsOff[bool] = False
+    """Play the policy's mean action instead of drawing from it."""
+
+    def run(self) -> int:
+        """Play, print a line per task."""
+        if self.episodes < 1:
+            raise ConfigError(f"episodes is {self.episodes}; it must be at least 1")
+        from clrl.config import RunConfig  # here and below: imports that take a second or more
+        from clrl.results import CONFIG_FILE
+
+        names = RunConfig.load(self.run_directory / CONFIG_FILE).sequence.tasks
+        for flag, task in (("task", self.task), ("after", self.after)):
+            if task is not None and not 0 <= task < len(names):
+                raise ConfigError(f"--{flag} {task} is not in 0..{len(names) - 1}")
+        from clrl.builder import load_policy, sequence_of
+        from clrl.evaluator import Evaluation, Simulators, evaluate
+
+        agent = load_policy(self.run_directory, self.after)
+        numbers = (0, self.episodes) if self.deterministic else (self.episodes, 0)
+        how = Evaluation(stochastic_episodes=numbers[0], deterministic_episodes=numbers[1])
+        simulators = Simulators(sequence_of(agent))
+        print(f"success in {self.episodes} episodes, seeds {' '.join(map(str, agent.seeds))}, mean")
+        try:
+            for task in range(len(names)) if self.task is None else [self.task]:
+                # Step 0 is no evaluation of a run, so these are episodes that none has played.
+                scores = [row["success"] for row in evaluate(agent, simulators, [task], 0, how)]
+                cells = "  ".join(f"{score:.2f}" for score in scores)
+                print(f"task {task:2d} {names[task]:30}{cells}  {sum(scores) / len(scores):.2f}")
+        finally:
+            simulators.close()
+        return errors.OK
+
+
+@dataclass(frozen=True)
+class Table:
+    """Measure runs: performance, forgetting and forward transfer with 90 % intervals."""
+
+    runs: Positional[tuple[Path, ...]]
+    """Runs, or directories above them."""
+    references: tuple[Path, ...] = ()
+    """More directories with single-task runs, for forward transfer only."""
+    json: FlagCreatePairsOff[bool] = False
+    """Print all numbers, per task and per seed too."""
+    strict: FlagCreatePairsOff[bool] = False
+    """End with code 1 if something is missing."""
+
+    def run(self) -> int:
+        """Print the table."""
+        from clrl.tables import table
+
+        result = table(_some(self.runs, "table"), self.references)
+        print(result.json() if self.json else result.markdown(), end="\n" if self.json else "")
+        return errors.INCOMPLETE if self.strict and result.problems else errors.OK
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Draw runs: success over time, forgetting, transfer."""
+
+    runs: Positional[tuple[Path, ...]]
+    """Runs, or directories above them."""
+    out: Path = Path("plots")
+    """Where the images go."""
+
+    def run(self) -> int:
+        """Write the images and print where they are."""
+        from clrl.plots import plot
+
+        for path in plot(_some(self.runs, "plot"), self.out):
+            print(path)
+        return errors.OK
+
+
+@dataclass(frozen=True)
+class List:
+    """Show what there is."""
+
+    what: Positional[Literal["methods", "sequences", "tasks", "runs"]]
+    """What to show."""
+    directory: Positional[Path] = Path("runs")
+    """Where to look for runs."""
+
+    def run(self) -> int:
+        """Print a line for each."""
+        lines = {"methods": _methods, "sequences": _sequences, "tasks": lambda: METAWORLD_TASKS}
+        for line in lines[self.what]() if self.what != "runs" else _runs(self.directory):
+            print(line)
+        return errors.OK
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Train three methods on three easy tasks, two runs at a time, and show what came out."""
+
+    out: Path = Path("runs/demo")
+    """Where the runs go; the same command again continues them."""
+
+    def run(self) -> int:
+        """Train, print table, plots and two sentences."""
+        from clrl.demo import demo
+
+        return demo(self.out)
+
+
+COMMANDS: dict[str, Any] = {
+    "evaluate": Evaluate,
+    "table": Table,
+    "plot": Plot,
+    "list": List,
+    "demo": Demo,
+}
+
+
+def _some(paths: tuple[Path, ...], command: str) -> tuple[Path, ...]:
+    if not paths:
+        raise ConfigError(f"name at least one directory: clrl {command} DIR...")
+    return paths
+
+
+def _methods() -> list[str]:
+    from clrl.agents.methods import METHODS
+
+    lines = []
+    for name, kind in METHODS.items():
+        first = (kind.__doc__ or "").strip().splitlines()[0]
+        lines.append(f"{name:16}{first}")
+    return lines
+
+
+def _sequences() -> list[str]:
+    return [f"{name:8}{len(tasks)} tasks: {', '.join(tasks)}" for name, tasks in SEQUENCES.items()]
+
+
+def _runs(directory: Path) -> list[str]:
+    import numpy as np
+
+    from clrl.names import format_seeds
+    from clrl.results import find_runs, read_run
+
+    lines = []
+    for path in find_runs([directory]):
+        try:
+            run = read_run(path)
+        except DamagedData as error:
+            print(f"clrl: {error}", file=sys.stderr)
+            continue
+        done = np.flatnonzero(~np.isnan(run.success).all(axis=(0, 2)))
+        step = run.steps[done[-1]] if len(done) else 0
+        config = run.config
+        lines.append(
+            f"{path}  {config['method']['name']} on {config['sequence']['name']}, "
+            f"seeds {format_seeds(run.seeds)}: {run.state}, step {step:,} of {run.steps[-1]:,}"
+        )
+    return lines

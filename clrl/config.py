@@ -1,0 +1,300 @@
+"""The only description of a run: its fields are the command's flags and `config.yaml`'s keys."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+import yaml
+from tyro.constructors import PrimitiveConstructorSpec
+
+from clrl import limits
+from clrl.agents.methods import METHODS
+from clrl.agents.methods.base import Method
+from clrl.agents.settings import SACSettings
+from clrl.errors import ConfigError, DamagedData
+from clrl.evaluator import Evaluation
+from clrl.fields import build, check_ranges, plain
+from clrl.names import check_tasks, format_seeds, parse_seeds, parse_tasks, sequence_name, unknown
+from clrl.results import CONFIG_FILE
+
+MAX_HORIZON = 500  # Meta-World's own limit
+MAY_DIFFER = ("placement", "logging")
+"""Sections that a continued run may change."""
+
+
+def _word(read: Callable[[str], Any], show: Callable[[Any], str], metavar: str) -> Any:
+    """A tuple that is one word on the command line."""
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda words: read(words[0]),
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda value: [show(value)],
+    )
+
+
+TaskNames = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(name="sequence"),
+    _word(parse_tasks, sequence_name, "NAME|TASK,TASK"),
+]
+Seeds = Annotated[tuple[int, ...], _word(parse_seeds, format_seeds, "0..4|0,3,7")]
+
+
+@dataclass(frozen=True)
+class SequenceConfig:
+    """The tasks, and the steps spent on each."""
+
+    tasks: TaskNames
+    """CW10, CW20, or Meta-World tasks between commas."""
+    steps_per_task: int = 1_000_000
+    """Steps of each seed on each task (Continual World: 1e6)."""
+    horizon: int = 200
+    """Steps of an episode, at most 500 (Continual World: 200)."""
+    reward: Literal["v2", "v1"] = "v2"
+    """Meta-World's reward version; v1 is refused."""
+    randomization: Literal["random_init_all", "deterministic"] = "random_init_all"
+    """Positions drawn at every reset (Continual World), or always the same."""
+    fixes: Literal["patched", "upstream"] = "patched"
+    """Meta-World with or without our corrections."""
+
+    def __post_init__(self) -> None:
+        check_tasks(self.tasks)
+        check_ranges(self, "sequence", positive=["steps_per_task"])
+        if not 1 <= self.horizon <= MAX_HORIZON:
+            raise ConfigError(f"horizon is {self.horizon}; it must be in 1..{MAX_HORIZON}")
+        if self.reward == "v1":
+            raise ConfigError(
+                "reward v1 is refused: Meta-World 3's v1 rewards are not the original ones "
+                "(stick-pull reads its object's position from the wrong numbers), so nothing "
+                "published could be compared with them; give --reward v2"
+            )
+
+    @property
+    def name(self) -> str:
+        """CW10, CW20, or the tasks between commas."""
+        return sequence_name(self.tasks)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig(Evaluation):
+    """When and how success is measured, as flags."""
+
+    tasks: Annotated[Literal["all", "economical"], tyro.conf.arg(name="evaluate")] = "all"
+
+
+@dataclass(frozen=True)
+class PlacementConfig:
+    """Where a run computes; a run may be continued with other values."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:1."""
+    threads: int = 1
+    """CPU threads; on a CPU several runs of one thread each get more done."""
+    matmul: Literal["auto", "default", "onednn"] = "auto"
+    """CPU matrix product; auto picks the faster full-precision one when the run starts."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "placement", positive=["threads"])
+        kind, _, index = self.device.partition(":")
+        if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
+            raise ConfigError(f"device is {self.device!r}; it must be auto, cpu, cuda or cuda:N")
+
+
+@dataclass(frozen=True)
+class LoggingConfig:
+    """What a run says; a run may be continued with other values."""
+
+    wandb: Literal["off", "offline", "online"] = "off"
+    """Mirror of the record in Weights & Biases."""
+    log_every: int = 1_000
+    """Steps between the lines of train.jsonl."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "logging", positive=["log_every"])
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run: one configuration, S seeds.
+
+    Raises:
+        ConfigError: a value that is not allowed, or two that do not fit together.
+    """
+
+    sequence: Annotated[SequenceConfig, tyro.conf.arg(name="")]
+    learner: Annotated[SACSettings, tyro.conf.arg(name="sac")] = SACSettings()
+    method: Annotated[Method, tyro.conf.arg(name="")] = field(default_factory=METHODS["finetuning"])
+    evaluation: Annotated[EvaluationConfig, tyro.conf.arg(name="")] = EvaluationConfig()
+    seeds: Seeds = (0,)
+    """Seeds, trained side by side."""
+    parity: Literal["clean", "original"] = "clean"
+    """clean; reproducing the original code's defects too (original) is not there yet."""
+    placement: Annotated[PlacementConfig, tyro.conf.arg(name="")] = PlacementConfig()
+    logging: Annotated[LoggingConfig, tyro.conf.arg(name="")] = LoggingConfig()
+
+    def __post_init__(self) -> None:
+        limits.check_seeds(self.seeds)
+        limits.check_learner(self.learner)
+        limits.check_method(self.method)
+        steps, evals = self.sequence.steps_per_task, self.evaluation.evals_per_task
+        limits.check_budget(steps, evals, self.learner, self.method)
+        if self.parity != "clean":
+            raise ConfigError(f"parity {self.parity!r} is not there yet; it must be clean")
+
+    @property
+    def method_name(self) -> str:
+        """The method's key in METHODS."""
+        return next(name for name, kind in METHODS.items() if type(self.method) is kind)
+
+    @property
+    def learner_name(self) -> str:
+        """The learner's name."""
+        return "sac"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return `config.yaml`: plain dicts, lists, numbers and strings."""
+        names = {"sequence": self.sequence.name, "learner": self.learner_name}
+        names["method"] = self.method_name
+        return {
+            key: {"name": names[key], **value} if key in names else value
+            for key, value in plain(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: Any) -> RunConfig:
+        """Return the configuration that `to_dict` wrote.
+
+        Keys that are missing take their defaults; a method's and a learner's name select them.
+
+        Raises:
+            ConfigError: an unknown key (with the closest one), a value of the wrong type, or
+                values that do not fit together.
+        """
+        if not isinstance(values, dict):
+            raise ConfigError("a configuration is a mapping like the config.yaml of a run")
+        values = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
+        for key in ("sequence", "learner", "method"):
+            if not isinstance(values.setdefault(key, {}), dict):
+                raise ConfigError(f"{key} is {values[key]!r}; it must be a mapping")
+        name = values["sequence"].pop("name", None)
+        learner = values["learner"].pop("name", "sac")
+        method = values["method"].pop("name", "finetuning")
+        check_method_name(method)
+        check_learner_name(learner)
+        config = build(cls, values, types={"method": METHODS[method]})
+        if name not in (None, config.sequence.name):
+            raise ConfigError(
+                f"sequence.name is {name!r}, but the tasks are those of {config.sequence.name!r}"
+            )
+        return config
+
+    def to_yaml(self) -> str:
+        """Return the text of `config.yaml`."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None, width=100)
+
+    @classmethod
+    def load(cls, path: str | Path) -> RunConfig:
+        """Read a run's `config.yaml`.
+
+        Raises:
+            ConfigError: it cannot be read or is not allowed, naming the file.
+        """
+        try:
+            return cls.from_dict(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise ConfigError(f"{path} does not exist") from None
+        except (OSError, ValueError, yaml.YAMLError, ConfigError) as error:
+            raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes this run this run: everything but placement and logging."""
+        values = self.to_dict()
+        return {key: values[key] for key in values if key not in MAY_DIFFER}
+
+    @property
+    def hash(self) -> str:
+        """First 8 hex digits of the identity's SHA-256."""
+        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    @property
+    def directory(self) -> Path:
+        """Where the run goes without `--out`."""
+        name = self.sequence.name.replace(",", "+")
+        if len(name) > 60:
+            name = f"{len(self.sequence.tasks)}-tasks"
+        return Path("runs", f"{name}-{self.method_name}-{self.hash}")
+
+
+def check_method_name(name: Any) -> None:
+    """Raise ConfigError, with the closest name, unless a method has this name."""
+    if not isinstance(name, str) or name not in METHODS:
+        raise ConfigError(unknown("method", str(name), METHODS))
+
+
+def check_learner_name(name: Any) -> None:
+    """Raise ConfigError unless a learner has this name."""
+    if name == "ppo":
+        raise ConfigError("learner 'ppo' is not there yet; give --learner sac")
+    if name != "sac":
+        raise ConfigError(unknown("learner", str(name), ["sac"]))
+
+
+def differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return in what two `identity()`s differ, as "key: value before -> value now"."""
+    old, new = _flat(before), _flat(now)
+    return [
+        f"{key}: {old.get(key)} -> {new.get(key)}"
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key) != new.get(key)
+    ]
+
+
+def check_directory(config: RunConfig, directory: str | Path) -> None:
+    """Check that a run may start or go on in a directory.
+
+    Raises:
+        ConfigError: it is a file, or holds another configuration or something that is no run.
+        DamagedData: its `config.yaml` cannot be read.
+    """
+    directory = Path(directory)
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError(f"--out {directory} is a file; give a directory")
+    if (directory / CONFIG_FILE).exists():
+        if different := differing(_stored_identity(directory / CONFIG_FILE), config.identity()):
+            raise ConfigError(
+                f"--out {directory} holds another configuration ({'; '.join(different)}); "
+                "give another --out, or the values that it has"
+            )
+    elif directory.exists() and any(not p.name.startswith(".") for p in directory.iterdir()):
+        raise ConfigError(f"--out {directory} is not empty and holds no run; give another --out")
+
+
+def _stored_identity(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        raise DamagedData(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise DamagedData(f"{path} is not the configuration of a run")
+    try:
+        return RunConfig.from_dict(values).identity()
+    except ConfigError:  # a run on a user's own environments, or of another version
+        return {key: value for key, value in values.items() if key not in MAY_DIFFER}
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,24 @@
+"""What can go wrong with a run, and the exit codes that say so."""
+
+OK = 0
+"""Done."""
+INCOMPLETE = 1
+"""`--strict` found something missing."""
+DAMAGED = 65
+"""A run directory's data cannot be read (`DamagedData`)."""
+FAULT = 70
+"""The program itself failed, or a number was not finite."""
+BUSY = 73
+"""Another process owns the run directory."""
+INTERRUPTED = 75
+"""A signal ended the run; the same command continues it."""
+CONFIG = 78
+"""Bad configuration (`ConfigError`), including all that the parser refuses."""
+
+
+class DamagedData(Exception):
+    """A run directory's data cannot be read; the message names the file and the line."""
+
+
+class ConfigError(Exception):
+    """A bad configuration; the message names the field, the value and what is allowed."""

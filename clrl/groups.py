@@ -1,0 +1,153 @@
+"""Runs of equal configuration joined over their seeds, and names that tell configurations apart."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clrl import metrics
+from clrl.errors import ConfigError
+from clrl.results import RunData
+
+MAY_DIFFER = ("seeds", "placement", "logging")
+"""Sections of a configuration that change no result, or that joining is about."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Runs of one configuration.
+
+    Attributes:
+        runs: In the order of their smallest seed.
+        seeds: [S] ascending.
+        success: [S, E, N] rates of the stochastic episodes, NaN where nothing was evaluated.
+    """
+
+    runs: tuple[RunData, ...]
+    seeds: tuple[int, ...]
+    success: np.ndarray
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Configuration of the first run; the others differ in seeds, placement and logging."""
+        return self.runs[0].config
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return str(self.config["method"]["name"])
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks, in order."""
+        return self.runs[0].tasks
+
+    @property
+    def steps(self) -> np.ndarray:
+        """[E] steps of the evaluations."""
+        return self.runs[0].steps
+
+    @property
+    def directories(self) -> list[str]:
+        """Where the runs were read."""
+        return [str(run.directory) for run in self.runs]
+
+
+def join(runs: Iterable[RunData]) -> list[Group]:
+    """Put runs of equal configuration together.
+
+    Returns:
+        One group per configuration, in the order in which they first come.
+
+    Raises:
+        ConfigError: Two runs of one configuration have the same seed.
+    """
+    alike: dict[str, list[RunData]] = {}
+    for run in runs:
+        alike.setdefault(identity(run.config), []).append(run)
+    return [_group(members) for members in alike.values()]
+
+
+def identity(config: dict[str, Any]) -> str:
+    """A text that is equal for configurations whose seeds may be joined."""
+    compared = {key: value for key, value in config.items() if key not in MAY_DIFFER}
+    return json.dumps({**compared, "sequence": sequence_of(config)}, sort_keys=True)
+
+
+def sequence_of(config: dict[str, Any]) -> dict[str, Any]:
+    """What makes two sequences the same: everything but the name they were asked for by."""
+    return {key: value for key, value in config["sequence"].items() if key != "name"}
+
+
+def by_sequence(runs: Iterable[RunData]) -> list[list[RunData]]:
+    """Runs of the same sequence together, in the order in which the sequences first come."""
+    sequences: dict[str, list[RunData]] = {}
+    for run in runs:
+        key = json.dumps(sequence_of(run.config), sort_keys=True)
+        sequences.setdefault(key, []).append(run)
+    return list(sequences.values())
+
+
+def _group(runs: Sequence[RunData]) -> Group:
+    column: dict[int, tuple[RunData, np.ndarray]] = {}
+    for run in runs:
+        for seed, success in zip(run.seeds, run.success, strict=True):
+            if seed in column:
+                raise ConfigError(
+                    f"seed {seed} of the same configuration is in {column[seed][0].directory} "
+                    f"and in {run.directory}; give only one of them"
+                )
+            column[seed] = run, success
+    seeds = tuple(sorted(column))
+    ordered = sorted(runs, key=lambda run: min(run.seeds))
+    return Group(tuple(ordered), seeds, np.stack([column[seed][1] for seed in seeds]))
+
+
+def labels(groups: Sequence[Group]) -> list[str]:
+    """A name for each group: its method and, in brackets, the settings that tell it apart.
+
+    Settings of method and learner are shown where groups of the same method differ in them;
+    the evaluation, the learner and the parity where any two groups differ.
+    """
+    settings = [_settings(group.config) for group in groups]
+    names = []
+    for group, own in zip(groups, settings, strict=True):
+        same_method = [s for g, s in zip(groups, settings, strict=True) if g.method == group.method]
+        shown = []
+        for key, value in own.items():
+            section = key.split(".")[0]
+            common = section in ("evaluation", "parity") or key == "learner.name"
+            others = settings if common else same_method
+            if any(other.get(key) != value for other in others):
+                shown.append(f"{key.removeprefix('method.')}={json.dumps(value).strip(chr(34))}")
+        names.append(f"{group.method} ({', '.join(shown)})" if shown else group.method)
+    return names
+
+
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings of method, learner and evaluation under dotted names."""
+    dotted = {
+        f"{section}.{key}": value
+        for section in ("method", "learner", "evaluation")
+        for key, value in config[section].items()
+    }
+    return {**dotted, "parity": config.get("parity")}
+
+
+def shortfall(run: RunData) -> str | None:
+    """Why a run cannot stand in a table: a sentence, or None for a run that is all there."""
+    if run.state not in ("complete", "unknown"):
+        done = np.flatnonzero(~np.isnan(run.success).all(axis=(0, 2)))
+        step = run.steps[done[-1]] if len(done) else 0
+        return f"{run.directory} is {run.state}, evaluated up to step {step:,} of {run.steps[-1]:,}"
+    try:
+        metrics.auc(run.success)
+        metrics.final_success(run.success)
+    except metrics.MissingEvaluation as gap:
+        return (
+            f"{run.directory} has no evaluation of task {gap.task} ({run.tasks[gap.task]}) "
+            f"at step {run.steps[gap.evaluation]:,} for seed {run.seeds[gap.seed]}"
+        )
+    return None

@@ -1,0 +1,258 @@
+"""A world that changes: tasks one after the other, switched at the exact step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from clrl.envs.wrappers import OneTask
+
+
+class TaskSequence(gym.Env):
+    """Tasks one after the other, `steps_per_task` steps on each, in one environment.
+
+    An observation is float32: the task's own numbers, then a one-hot of the task (left out in a
+    sequence of one task). A task's last step truncates its episode, and the `reset()` after it
+    returns the next task's first observation. After the sequence's last step `reset()` still
+    returns an observation (an SB3 VecEnv resets by itself) and `step` raises.
+
+    `reset(seed=s)` starts the sequence from its first task and fixes everything that follows: task
+    k's environment is seeded once, at its first reset, with a number drawn from
+    `np.random.SeedSequence(entropy=s, spawn_key=(k,))`. Only the current task's environment lives.
+
+    Args:
+        makers: one function per task that makes its environment. Box observations (flat) and
+            Box actions, the same for all tasks.
+        steps_per_task: steps spent on each task.
+        task_names: one name per task; "task-0", "task-1", ... if left out.
+
+    Attributes:
+        task: the current task's position.
+        task_step: steps taken of the current task.
+        sim_warnings: how many simulations have blown up (`info["sim_warning"]`).
+
+    Raises:
+        ValueError: if an argument is out of range, or the tasks' spaces differ.
+    """
+
+    def __init__(
+        self,
+        makers: Sequence[Callable[[], gym.Env]],
+        steps_per_task: int,
+        task_names: Sequence[str] | None = None,
+    ) -> None:
+        self._makers = tuple(makers)
+        self.n_tasks = len(self._makers)
+        if self.n_tasks < 1:
+            raise ValueError("makers must hold at least one task, got none")
+        if int(steps_per_task) != steps_per_task or steps_per_task < 1:
+            raise ValueError(f"steps_per_task must be a whole number >= 1, got {steps_per_task}")
+        self.steps_per_task = int(steps_per_task)
+        names = task_names or [f"task-{k}" for k in range(self.n_tasks)]
+        if len(names) != self.n_tasks:
+            raise ValueError(f"task_names must hold {self.n_tasks} names, got {len(names)}")
+        self.task_names = tuple(names)
+        self._check_spaces()
+        self._begin(0)
+        self.observation_space = self._env.observation_space
+        self.action_space = self._env.action_space
+        self.metadata = self._env.metadata
+        self.render_mode = self._env.render_mode
+        self.sim_warnings = 0
+        self._sequence_seed: int | None = None
+
+    def _check_spaces(self) -> None:
+        """Makes every task once (each maker once), because a switch is too late to find out."""
+        first: tuple[gym.Space, gym.Space] | None = None
+        for maker in dict.fromkeys(self._makers):
+            task = self._makers.index(maker)
+            env = OneTask(maker(), task, self.n_tasks)
+            env.close()
+            first = first or (env.observation_space, env.action_space)
+            for field, space, expected in zip(
+                ("observation_space", "action_space"),
+                (env.observation_space, env.action_space),
+                first,
+                strict=True,
+            ):
+                if space != expected:
+                    raise ValueError(
+                        f"{field} of task {task} ({self.task_names[task]}) is {space}, but it must "
+                        f"equal task 0's, {expected}"
+                    )
+
+    def _begin(self, task: int) -> None:
+        """Makes task `task`'s environment, not yet reset."""
+        self.task = task
+        self.task_step = 0
+        self._env = self.make_task(task)
+        self._episode_running = False
+        self._start: dict[str, Any] | None = None
+        self._actions: list[np.ndarray] = []
+
+    def make_task(self, task: int) -> OneTask:
+        """Makes task `task` alone, as the sequence shows it; for evaluation.
+
+        Args:
+            task: the task's position, 0 to n_tasks - 1.
+
+        Returns:
+            A new environment of its own, with the same observations and `info`.
+
+        Raises:
+            ValueError: if there is no such task.
+        """
+        if not 0 <= task < self.n_tasks:
+            raise ValueError(f"task must be from 0 to {self.n_tasks - 1}, got {task}")
+        return OneTask(self._makers[task](), task, self.n_tasks)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Starts an episode: of the next task if the current one's steps are used up.
+
+        Args:
+            seed: starts the whole sequence anew, from its first task; see the class.
+            options: handed to the task's environment.
+
+        Returns:
+            The observation `[D]` and the task's info with `task` added.
+        """
+        if seed is not None or self._sequence_seed is None:
+            super().reset(seed=seed)
+            self._sequence_seed = _fresh_seed() if seed is None else seed
+            self.sim_warnings = 0
+            self._switch(0)
+        elif self.task_step == self.steps_per_task and self.task < self.n_tasks - 1:
+            self._switch(self.task + 1)
+        return self._reset_task(options)
+
+    def _switch(self, task: int) -> None:
+        self._env.close()
+        self._begin(task)
+
+    def _reset_task(self, options: dict[str, Any] | None) -> tuple[np.ndarray, dict[str, Any]]:
+        seed: int | None = None
+        if self._start is None:
+            seed = task_seed(self._sequence_seed or 0, self.task)
+            self._start = {"seed": seed}
+        else:
+            self._start = {"generator": self._env.unwrapped.np_random.bit_generator.state}
+        self._actions = []
+        self._episode_running = True
+        observation, info = self._env.reset(seed=seed, options=options)
+        self._observation = observation
+        return observation, info
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Takes a step of the current task; its last one truncates the episode.
+
+        Args:
+            action: `[A]`, cast to the action space's type.
+
+        Returns:
+            Observation `[D]`, reward, terminated, truncated, info (see `EpisodeRecord.add`).
+
+        Raises:
+            RuntimeError: if the sequence's steps are used up, or the episode is over.
+        """
+        if not self._episode_running or self.task_step == self.steps_per_task:
+            raise RuntimeError(self._why_no_step())
+        action = np.array(action, dtype=self.action_space.dtype)  # own copy: kept for state()
+        self._actions.append(action)
+        self.task_step += 1
+        last = self.task_step == self.steps_per_task
+        result = self._env.step_of_sequence(action, last)
+        self._observation = result[0]
+        self.sim_warnings += bool(result[4].get("sim_warning"))
+        if result[2] or result[3]:
+            self._episode_running = False
+        return result
+
+    def _why_no_step(self) -> str:
+        if self.task == self.n_tasks - 1 and self.task_step == self.steps_per_task:
+            return (
+                f"the sequence is over: all {self.n_tasks} x {self.steps_per_task} steps are used "
+                "up; reset(seed=...) starts it anew"
+            )
+        return "no episode is running: call reset() first"
+
+    def state(self) -> dict[str, Any]:
+        """Where the sequence stands, as plain JSON data.
+
+        It holds the generator's state at the last reset and the actions since, not the
+        simulator's own state: replayed in a new environment they give the same bits, which a saved
+        physics state does not. It needs a task whose episode is a function of `np_random` at its
+        reset and of the actions; `restore` checks that.
+
+        Raises:
+            RuntimeError: before the first reset.
+        """
+        if self._start is None or self._sequence_seed is None:
+            raise RuntimeError("there is no state before the first reset()")
+        return {
+            "seed": self._sequence_seed,
+            "task": self.task,
+            "task_step": self.task_step,
+            "sim_warnings": self.sim_warnings,
+            "start": self._start,
+            "actions": [action.tolist() for action in self._actions],
+            "observation": self._observation.tolist(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> np.ndarray:
+        """Continues from `state`: resets a new environment and replays the actions.
+
+        Returns:
+            The current observation `[D]`, bit for bit.
+
+        Raises:
+            ValueError: if the state does not fit this sequence, or its replay ends in another
+                observation than was saved.
+        """
+        for field, largest in (("task", self.n_tasks - 1), ("task_step", self.steps_per_task)):
+            if not 0 <= state[field] <= largest:
+                raise ValueError(
+                    f"the saved {field} must be from 0 to {largest}, got {state[field]}"
+                )
+        self._switch(state["task"])
+        self._sequence_seed = state["seed"]
+        self._start = dict(state["start"])
+        if "generator" in self._start:
+            self._env.unwrapped.np_random.bit_generator.state = self._start["generator"]
+        self._observation, _ = self._env.reset(seed=self._start.get("seed"))
+        self._episode_running = True
+        self.task_step = state["task_step"] - len(state["actions"])
+        for action in state["actions"]:
+            self.step(action)
+        self.sim_warnings = state["sim_warnings"]
+        saved = np.array(state["observation"], dtype=np.float32)
+        if self._observation.tobytes() != saved.tobytes():
+            raise ValueError(
+                f"task {self.task} ({self.task_names[self.task]}) cannot be restored: replaying "
+                "its actions gave another observation than was saved. Its episodes must depend on "
+                "np_random and the actions only"
+            )
+        return self._observation
+
+    def render(self) -> Any:
+        """Renders the current task."""
+        return self._env.render()
+
+    def close(self) -> None:
+        """Closes the current task's environment."""
+        self._env.close()
+
+
+def task_seed(sequence_seed: int, task: int) -> int:
+    """The seed of task `task`'s environment in a sequence seeded with `sequence_seed`."""
+    sequence = np.random.SeedSequence(entropy=sequence_seed, spawn_key=(task,))
+    return int(sequence.generate_state(1)[0])
+
+
+def _fresh_seed() -> int:
+    """A seed from the operating system, for a sequence nobody seeded."""
+    return int(np.random.SeedSequence().generate_state(1)[0])

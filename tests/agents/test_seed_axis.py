@@ -1,0 +1,131 @@
+"""A seed's trajectory does not depend on which seeds stand beside it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from clrl.agents import randomness
+from clrl.agents.learner import NonFinite
+from clrl.agents.methods import METHODS
+from tests.agents.tiny import differences, fill, method, sac, same_bits, vec, weights
+
+SEEDS = (3, 0, 8, 5)
+
+
+@pytest.fixture(params=["highest", "medium"])
+def precision(request: pytest.FixtureRequest) -> Iterator[str]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(request.param)
+    yield request.param
+    torch.set_float32_matmul_precision(before)
+
+
+def trained(seeds: tuple[int, ...], name: str = "finetuning", **settings: Any) -> dict[str, Any]:
+    """Return the state after 300 steps over two tasks, with the switch inside."""
+    often = {"train_freq": 3, "gradient_steps": 1, "steps_per_task": 170, "hidden_sizes": (32, 32)}
+    agent = sac(method=method(name), seeds=seeds, **(often | settings))
+    agent.learn(300)
+    assert agent.task == 1 and agent.n_updates > 90
+    return agent.state_dict()
+
+
+def check_alone_and_beside(name: str = "finetuning", **settings: Any) -> None:
+    four = trained(SEEDS, name, **settings)
+    assert differences(trained(SEEDS[1:2], name, **settings), four, 0, 1) == []
+    two = trained(SEEDS[1:3], name, **settings)
+    assert differences(two, four, 0, 1) == []
+    assert differences(two, four, 1, 2) == []
+
+
+def test_a_seed_alone_equals_the_seed_beside_others_bit_for_bit(precision: str) -> None:
+    check_alone_and_beside(batch_size=16 if precision == "highest" else 128)
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"finetuning"}))
+def test_a_seed_alone_equals_the_seed_beside_others_with_every_method(name: str) -> None:
+    check_alone_and_beside(name)
+
+
+# Vectorised kernels round the last elements of a tensor differently, and which elements are last
+# depends on the number of seeds.
+def test_a_seed_alone_equals_the_seed_beside_others_with_an_odd_batch_size() -> None:
+    check_alone_and_beside(batch_size=7)
+
+
+def test_a_seed_alone_equals_the_seed_beside_others_with_layers_of_16() -> None:
+    check_alone_and_beside(hidden_sizes=(16, 16))
+
+
+def test_a_seed_alone_equals_the_seed_beside_others_with_odd_layers() -> None:
+    check_alone_and_beside(hidden_sizes=(9, 7))
+
+
+def test_a_seed_alone_equals_the_seed_beside_others_in_medium_precision_with_small_products() -> None:
+    # torch gives a product to oneDNN from 4096 multiplications on, counted over all seeds.
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        check_alone_and_beside(batch_size=16)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_a_seed_alone_equals_the_seed_beside_others_when_the_network_sees_the_task() -> None:
+    settings = {"hide_task_id": False, "multi_head": False, "reset_buffer": False}
+    two = trained(SEEDS[:2], **settings)
+    assert differences(trained(SEEDS[1:2], **settings), two, 0, 1) == []
+
+
+def test_seeds_differ_from_each_other() -> None:
+    agent = sac(seeds=SEEDS[:2])
+    agent.learn(30)
+    state = agent.state_dict()
+    names = differences(state, state, 0, 1)
+    assert "weights.actor.core.layers.0.weight" in names
+    assert "buffer.obs" in names and "buffer.action" in names
+
+
+def test_a_nan_reward_stops_the_run_and_names_the_seed_and_the_task() -> None:
+    agent = sac(vec(2, events=[{}, {25: "nan"}]), seeds=(4, 9))
+    with pytest.raises(NonFinite, match="reward of seed 9 is not finite in task 0"):
+        agent.learn(60)
+    assert agent.num_timesteps == 25
+    assert all(bool(torch.isfinite(w).all()) for w in weights(agent).values())
+
+
+def test_a_nan_in_one_seed_leaves_the_others_bit_for_bit_as_they_were() -> None:
+    agents = [sac(seeds=(4, 9), max_grad_norm=max_norm) for max_norm in (0.1, 0.1)]
+    for agent, poison in zip(agents, (False, True), strict=True):
+        fill(agent)
+        if poison:
+            agent.buffer.arrays["reward"][1, :] = float("nan")
+        for _ in range(3):
+            losses = agent.update(agent.sample(None, randomness.REPLAY))
+    healthy, poisoned = (agent.state_dict() for agent in agents)
+    assert differences(healthy, poisoned, 0, 0) == []
+    assert not torch.isfinite(poisoned["tensors"]["weights.critic.head.weight"][1]).any()
+    with pytest.raises(NonFinite, match="loss of seed 9 is nan in task 0"):
+        agents[1].check_finite(losses)
+    with pytest.raises(NonFinite, match=r"parameter \w+\.[\w.]+ of seed 9 is not finite in task 0"):
+        agents[1].check_parameters()
+
+
+def test_a_finite_agent_passes_the_checks() -> None:
+    agent = sac(seeds=(4, 9))
+    fill(agent)
+    agent.check_finite(agent.update(agent.sample(None, randomness.REPLAY)))
+    agent.check_parameters()
+
+
+def test_act_gives_a_seed_the_same_action_beside_others(precision: str) -> None:
+    four = sac(seeds=SEEDS, hidden_sizes=(32, 32))
+    obs = vec(4).reset()
+    assert isinstance(obs, np.ndarray)
+    rows = torch.from_numpy(obs).unsqueeze(1).expand(-1, 3, -1).numpy()
+    every = four.act(rows, deterministic=True)
+    for s, seed in enumerate(SEEDS):
+        alone = sac(seeds=(seed,), hidden_sizes=(32, 32)).act(rows[s : s + 1], deterministic=True)
+        assert same_bits(torch.from_numpy(alone[0]), torch.from_numpy(every[s]))

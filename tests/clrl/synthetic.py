@@ -1,0 +1,114 @@
+"""Run directories with chosen success rates, as a run would have written them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from clrl.results import CONFIG_FILE, METRICS_FILE, RUN_FILE, Record
+
+
+def config(tasks: Sequence[str], evals_per_task: int, seeds: Sequence[int]) -> dict[str, Any]:
+    """A configuration of 1,000 steps per evaluation."""
+    return {
+        "sequence": {
+            "name": "made-up",
+            "tasks": list(tasks),
+            "steps_per_task": 1000 * evals_per_task,
+            "horizon": 200,
+            "reward": "v2",
+            "randomization": "random_init_all",
+            "fixes": "patched",
+        },
+        "learner": {"name": "sac", "hidden_sizes": [64, 64], "layer_norm": True, "batch_size": 128},
+        "method": {"name": "finetuning"},
+        "evaluation": {
+            "evals_per_task": evals_per_task,
+            "stochastic_episodes": 10,
+            "deterministic_episodes": 1,
+            "tasks": "all",
+            "stop_at_success": False,
+        },
+        "seeds": list(seeds),
+        "parity": "clean",
+        "placement": {"device": "auto", "threads": 1},
+        "logging": {"wandb": "off"},
+    }
+
+
+def write_run(
+    directory: Path,
+    success: np.ndarray,
+    tasks: Sequence[str],
+    seeds: Sequence[int] | None = None,
+    state: str | None = "complete",
+    **changes: dict[str, Any],
+) -> Path:
+    """Write a run.
+
+    Args:
+        directory: Made if it is not there.
+        success: [S, E, N]; NaN writes no line.
+        tasks: [N] names.
+        seeds: [S], by default 0, 1, ...
+        state: `run.json`'s state; None writes no `run.json`.
+        changes: Settings to change, as section={name: value}.
+    """
+    seeds = range(len(success)) if seeds is None else seeds
+    settings = config(tasks, success.shape[1] // len(tasks), seeds)
+    for section, values in changes.items():
+        settings[section] = {**settings[section], **values}
+    period = settings["sequence"]["steps_per_task"] // settings["evaluation"]["evals_per_task"]
+    directory.mkdir(parents=True)
+    (directory / CONFIG_FILE).write_text(yaml.safe_dump(settings))
+    if state is not None:
+        (directory / RUN_FILE).write_text(json.dumps({"state": state}))
+    record = Record(directory / METRICS_FILE)
+    record.append(
+        [
+            line((e + 1) * period, task, name, seed, mode, float(success[s, e, task]))
+            for e in range(success.shape[1])
+            for task, name in enumerate(tasks)
+            for s, seed in enumerate(seeds)
+            for mode in ("stochastic", "deterministic")
+            if not np.isnan(success[s, e, task])
+        ]
+    )
+    record.close()
+    return directory
+
+
+def line(
+    step: int, task: int, name: str, seed: int, mode: str, success: float
+) -> dict[str, str | int | float | None]:
+    """One line of metrics.jsonl, without its `seq`."""
+    episodes = 10 if mode == "stochastic" else 1
+    return {
+        "step": step,
+        "task": task,
+        "task_name": name,
+        "seed": seed,
+        "mode": mode,
+        "episodes": episodes,
+        "success": success,
+        "success_last": success / 2,
+        "return": 1000 * success,
+    }
+
+
+def economical(success: np.ndarray, window: int = 5) -> np.ndarray:
+    """Keep the current task at each evaluation, and all tasks at the last ones of the run."""
+    n = success.shape[1] // success.shape[2]
+    kept = np.full_like(success, np.nan)
+    for task in range(success.shape[2]):
+        kept[:, task * n : (task + 1) * n, task] = success[:, task * n : (task + 1) * n, task]
+    kept[:, -min(window, n) :] = success[:, -min(window, n) :]
+    return kept
+
+
+def random_success(seeds: int, n: int, tasks: int, key: int = 0) -> np.ndarray:
+    """Rates in tenths, [seeds, n * tasks, tasks]."""
+    return np.random.default_rng(key).integers(0, 11, (seeds, n * tasks, tasks)) / 10

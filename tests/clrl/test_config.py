@@ -1,0 +1,323 @@
+import dataclasses
+import json
+import typing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clrl.agents.methods import METHODS
+from clrl.agents.methods.ewc import EWC
+from clrl.agents.methods.packnet import PackNet
+from clrl.agents.settings import SMALL_PRESET, SACSettings
+from clrl.config import (
+    EvaluationConfig,
+    LoggingConfig,
+    PlacementConfig,
+    RunConfig,
+    SequenceConfig,
+    check_directory,
+    differing,
+)
+from clrl.envs.tasks import CW10, METAWORLD_TASKS
+from clrl.errors import ConfigError, DamagedData
+from clrl.names import format_seeds, parse_seeds, parse_tasks, sequence_name
+from clrl.presets import PRESETS, PresetName, base_config
+
+TASKS = ("push-v3", "window-close-v3")
+positive = st.floats(1e-9, 1e6, allow_nan=False)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> RunConfig:
+    evals = draw(st.integers(1, 20))
+    steps = evals * draw(st.integers(10, 1000))
+    learner = SACSettings(
+        learning_rate=draw(positive),
+        batch_size=draw(st.integers(1, 512)),
+        gamma=draw(st.floats(0, 1)),
+        exploration_steps=draw(st.integers(0, steps - 1)),
+        learning_starts=draw(st.integers(0, steps - 1)),
+        hidden_sizes=tuple(draw(st.lists(st.integers(1, 512), min_size=1, max_size=4))),
+        layer_norm=draw(st.booleans()),
+        max_grad_norm=draw(st.none() | positive),
+    )
+    packnet = PackNet(retrain_steps=draw(st.integers(0, steps)))
+    return RunConfig(
+        sequence=SequenceConfig(
+            tasks=tuple(draw(st.lists(st.sampled_from(METAWORLD_TASKS), min_size=1, max_size=5))),
+            steps_per_task=steps,
+            horizon=draw(st.integers(1, 500)),
+            randomization=draw(st.sampled_from(["random_init_all", "deterministic"])),
+        ),
+        learner=learner,
+        method=draw(st.sampled_from([packnet, EWC(coef=draw(positive)), METHODS["finetuning"]()])),
+        evaluation=EvaluationConfig(
+            evals_per_task=evals,
+            tasks=draw(st.sampled_from(["all", "economical"])),
+            stop_at_success=draw(st.booleans()),
+        ),
+        seeds=tuple(draw(st.lists(st.integers(0, 99), min_size=1, max_size=5, unique=True))),
+        placement=PlacementConfig(device=draw(st.sampled_from(["auto", "cpu", "cuda:1"]))),
+        logging=LoggingConfig(wandb=draw(st.sampled_from(["off", "offline", "online"]))),
+    )
+
+
+@given(configs())
+@settings(max_examples=60, deadline=None)
+def test_a_configuration_comes_back_from_yaml_unchanged(config: RunConfig) -> None:
+    again = RunConfig.from_dict(yaml.safe_load(config.to_yaml()))
+    assert again == config
+    assert again.hash == config.hash
+
+
+def _leaves(values: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    return [
+        leaf
+        for key, value in values.items()
+        for leaf in (_leaves(value, (*path, key)) if isinstance(value, dict) else [(*path, key)])
+    ]
+
+
+SMALL = base_config(TASKS, "packnet", "small")
+KEYS = _leaves(SMALL.to_dict())
+
+
+@pytest.mark.parametrize("path", KEYS, ids=".".join)
+def test_a_misspelt_key_is_refused_with_the_right_one(path: tuple[str, ...]) -> None:
+    if path[-1] == "name":
+        return  # taken out before the fields are looked at; its value is checked instead
+    values = SMALL.to_dict()
+    section = values
+    for key in path[:-1]:
+        section = section[key]
+    section[path[-1] + "x"] = section.pop(path[-1])
+    with pytest.raises(ConfigError, match=f"did you mean '{'.'.join(path)}'"):
+        RunConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("path", KEYS, ids=".".join)
+@pytest.mark.parametrize("wrong", [{}, [[]], float("nan"), "what?"], ids=repr)
+def test_a_value_of_a_wrong_type_is_refused(path: tuple[str, ...], wrong: Any) -> None:
+    values = SMALL.to_dict()
+    section = values
+    for key in path[:-1]:
+        section = section[key]
+    section[path[-1]] = wrong
+    with pytest.raises(ConfigError):
+        RunConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("values", [None, [], 3, {"sequence": 3}, {"method": []}, {}, {1: 2}])
+def test_what_is_no_configuration_is_refused(values: Any) -> None:
+    with pytest.raises(ConfigError):
+        RunConfig.from_dict(values)
+
+
+def test_yaml_s_own_traps_are_read_as_meant() -> None:
+    text = SMALL.to_yaml().replace("1.0e-07", "1e-7").replace("'off'", "off")
+    assert "1e-7" in text and "wandb: off" in text
+    assert RunConfig.from_dict(yaml.safe_load(text)) == SMALL
+
+
+def test_keys_of_config_yaml_are_those_that_tools_read() -> None:
+    values = SMALL.to_dict()
+    assert list(values) == [
+        "sequence", "learner", "method", "evaluation", "seeds", "parity", "placement", "logging",
+    ]  # fmt: skip
+    assert values["sequence"] == {
+        "name": "push-v3,window-close-v3",
+        "tasks": ["push-v3", "window-close-v3"],
+        "steps_per_task": 18_000,
+        "horizon": 200,
+        "reward": "v2",
+        "randomization": "random_init_all",
+        "fixes": "patched",
+    }
+    assert values["learner"]["name"] == "sac"
+    assert values["method"] == {"name": "packnet", "retrain_steps": 3_000}
+
+
+def test_placement_and_logging_do_not_change_a_run_s_identity() -> None:
+    moved = dataclasses.replace(
+        SMALL, placement=PlacementConfig(threads=4), logging=LoggingConfig(wandb="offline")
+    )
+    assert moved.hash == SMALL.hash
+    assert moved.directory == SMALL.directory
+    assert differing(SMALL.identity(), moved.identity()) == []
+
+
+@pytest.mark.parametrize("path", [key for key in KEYS if key[0] not in ("placement", "logging")])
+def test_every_other_key_does(path: tuple[str, ...]) -> None:
+    changed = SMALL.to_dict()
+    section = changed
+    for key in path[:-1]:
+        section = section[key]
+    section[path[-1]] = "something else"
+    [line] = differing(SMALL.identity(), {k: changed[k] for k in SMALL.identity()})
+    assert line.startswith(f"{'.'.join(path)}: ") and line.endswith(" -> something else")
+
+
+def test_whole_numbers_given_for_fractions_make_the_same_run() -> None:
+    one = dataclasses.replace(SMALL, learner=dataclasses.replace(SMALL.learner, learning_rate=1))
+    other = dataclasses.replace(
+        SMALL, learner=dataclasses.replace(SMALL.learner, learning_rate=1.0)
+    )
+    assert one.hash == other.hash
+
+
+def test_the_default_directory_names_sequence_and_method() -> None:
+    config = base_config(CW10, "ewc")
+    assert config.directory == Path(f"runs/CW10-ewc-{config.hash}")
+    assert len(config.hash) == 8
+    assert SMALL.directory.name.startswith("push-v3+window-close-v3-packnet-")
+    assert base_config(CW10[:7], "ewc").directory.name.startswith("7-tasks-ewc-")
+
+
+def test_the_published_settings_of_learner_and_method_are_the_defaults() -> None:
+    assert base_config(CW10, "finetuning").learner == SACSettings()
+    published = base_config(CW10, "packnet")
+    assert published.learner == SACSettings(**PackNet.learner_defaults)
+    assert published.method == PackNet()
+    assert published.sequence.steps_per_task == 1_000_000
+
+
+def test_the_small_preset_stands_above_the_method_s_settings() -> None:
+    assert typing.get_args(PresetName) == tuple(PRESETS)
+    expected = SACSettings(**{**PackNet.learner_defaults, **SMALL_PRESET})
+    assert SMALL.learner == expected
+    assert SMALL.sequence.steps_per_task == 18_000
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_small_preset_fits_every_method(method: str) -> None:
+    config = base_config(TASKS, method, "small")
+    assert config.sequence.steps_per_task % config.evaluation.evals_per_task == 0
+
+
+def _run(**changes: Any) -> RunConfig:
+    sections: dict[str, dict[str, Any]] = {"sequence": {}, "learner": {}, "evaluation": {}}
+    values = SMALL.to_dict()
+    for key, value in changes.items():
+        section = next((s for s in sections if key in values[s] and key != "tasks"), None)
+        (values[section] if section else values)[key] = value
+    return RunConfig.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"steps_per_task": 0}, "sequence.steps_per_task is 0; it must be above 0"),
+        ({"horizon": 0}, "horizon is 0; it must be in 1..500"),
+        ({"horizon": 501}, "horizon is 501; it must be in 1..500"),
+        ({"reward": "v1"}, "reward v1 is refused: Meta-World 3's v1 rewards are not the original"),
+        ({"gamma": 1.1}, r"sac.gamma is 1.1; it must be in 0..1"),
+        ({"batch_size": 0}, "sac.batch_size is 0; it must be above 0"),
+        ({"learning_rate": float("inf")}, "sac.learning_rate is inf; it must be above 0"),
+        ({"initial_log_alpha": float("nan")}, "sac.initial_log_alpha is nan; it must be finite"),
+        ({"hidden_sizes": [64, 0]}, r"sac.hidden_sizes is \(64, 0\); it must be above 0"),
+        ({"hidden_sizes": []}, "sac.hidden_sizes is empty"),
+        ({"exploration_steps": 18_000}, "give --sac.exploration-steps below that"),
+        ({"learning_starts": 18_000}, "give --sac.learning-starts below that"),
+        ({"evals_per_task": 7}, "does not divide 18000 steps per task; give --evals-per-task 6"),
+        ({"evals_per_task": 0}, "evals_per_task is 0"),
+        ({"seeds": [0, 1, 0]}, "seed 0 is given twice in seeds 0,1,0"),
+        ({"seeds": []}, "give at least one"),
+        ({"seeds": [-1]}, "none negative"),
+        ({"parity": "original"}, "parity 'original' is not there yet"),
+        ({"method": {"name": "packnet", "retrain_steps": 18_001}}, "give --retrain-steps of at"),
+        ({"method": {"name": "ewc", "coef": -1.0}}, "method.coef is -1.0; it must be at least 0"),
+        ({"method": {"name": "ecw"}}, "unknown method 'ecw'; did you mean 'ewc'"),
+        ({"placement": {"device": "tpu"}}, "it must be auto, cpu, cuda or cuda:N"),
+        ({"placement": {"threads": 0}}, "placement.threads is 0; it must be above 0"),
+        ({"logging": {"log_every": 0}}, "logging.log_every is 0; it must be above 0"),
+    ],
+)
+def test_a_bad_value_is_refused_with_field_value_and_what_is_allowed(
+    changes: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        _run(**changes)
+
+
+def test_sequences_are_names_or_lists_of_tasks() -> None:
+    assert parse_tasks("CW10") == CW10
+    assert parse_tasks("CW20") == CW10 + CW10
+    assert parse_tasks("push-v3, hammer-v3") == ("push-v3", "hammer-v3")
+    assert sequence_name(CW10 * 2) == "CW20"
+    assert sequence_name(("push-v3", "hammer-v3")) == "push-v3,hammer-v3"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("CW30", "unknown task 'CW30'; did you mean 'CW"),
+        ("push-v3,windw-close-v3", "unknown task 'windw-close-v3'; did you mean 'window-close-v3'"),
+        ("push-v3,CW10", "unknown task 'CW10'; `clrl list tasks` shows all"),
+        ("", "unknown task ''"),
+    ],
+)
+def test_an_unknown_task_is_refused_with_the_closest_one(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        parse_tasks(text)
+
+
+def test_seeds_are_ranges_and_lists() -> None:
+    assert parse_seeds("0..4") == (0, 1, 2, 3, 4)
+    assert parse_seeds("0,3,7") == (0, 3, 7)
+    assert parse_seeds("2") == (2,)
+    assert parse_seeds("1..2,7") == (1, 2, 7)
+    for text in ("0..4", "0,3,7", "2"):
+        assert format_seeds(parse_seeds(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "a", "-1", "4..0", "0...4", "1.5", "0..99999999"])
+def test_what_is_no_seed_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="seeds"):
+        parse_seeds(text)
+
+
+def test_the_choices_are_those_of_the_environment() -> None:
+    from clrl.envs import metaworld
+
+    hints = typing.get_type_hints(SequenceConfig)
+    assert typing.get_args(hints["randomization"]) == metaworld.RANDOMIZATIONS
+    assert typing.get_args(hints["fixes"]) == metaworld.FIXES
+
+
+def test_a_directory_may_hold_the_same_run_or_nothing(tmp_path: Path) -> None:
+    check_directory(SMALL, tmp_path / "new")
+    check_directory(SMALL, tmp_path)
+    (tmp_path / "config.yaml").write_text(SMALL.to_yaml())
+    check_directory(SMALL, tmp_path)
+
+
+def test_another_configuration_in_the_directory_is_named_key_by_key(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(SMALL.to_yaml())
+    learner = dataclasses.replace(SMALL.learner, learning_rate=3e-4)
+    other = dataclasses.replace(SMALL, learner=learner, seeds=(0, 1))
+    with pytest.raises(ConfigError) as error:
+        check_directory(other, tmp_path)
+    assert "learner.learning_rate: 0.001 -> 0.0003; seeds: [0] -> [0, 1]" in str(error.value)
+
+
+def test_a_file_or_foreign_files_are_no_run_directory(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="is not empty and holds no run"):
+        check_directory(SMALL, tmp_path)
+    with pytest.raises(ConfigError, match="is a file"):
+        check_directory(SMALL, tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize("text", ["{", "3", "- 1"])
+def test_a_damaged_config_yaml_in_the_directory_is_damaged_data(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(DamagedData, match=r"config\.yaml"):
+        check_directory(SMALL, tmp_path)
+
+
+def test_the_identity_is_plain_json() -> None:
+    assert json.loads(json.dumps(SMALL.identity())) == SMALL.identity()

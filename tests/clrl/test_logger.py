@@ -1,0 +1,230 @@
+import io
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clrl.config import LoggingConfig, RunConfig
+from clrl.logger import RunLogger
+from clrl.presets import base_config
+from clrl.wandb_mirror import WandbMirror
+
+CONFIG = base_config(("push-v3", "reach-v3"), "finetuning", "small")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Closed(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def clock(*seconds: float) -> Any:
+    times: Iterator[float] = iter(seconds)
+    return lambda: next(times)
+
+
+def start(step: int, task: int, name: str) -> dict[str, Any]:
+    return {"step": step, "task": task, "event": "task_start", "value": name}
+
+
+def metrics(step: int, successes: dict[int, list[float]]) -> list[dict[str, Any]]:
+    """Rows of an evaluation: success of each task and seed."""
+    return [
+        {
+            "step": step, "task": task, "task_name": CONFIG.sequence.tasks[task], "seed": seed,
+            "mode": mode, "episodes": 10, "success": success if mode == "stochastic" else 1.0,
+            "success_last": None, "return": None,
+        }
+        for task, column in successes.items()
+        for seed, success in enumerate(column)
+        for mode in ("stochastic", "deterministic")
+    ]  # fmt: skip
+
+
+def test_without_a_terminal_every_evaluation_is_a_plain_line(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    logger = RunLogger(CONFIG, tmp_path, stream, clock(0.0, 10.0, 180.0, 190.0))
+    logger.train([start(0, 0, "push-v3")])
+    logger.metrics(metrics(1500, {0: [0.5, 0.3], 1: [0.0, 0.2]}))
+    logger.metrics(metrics(18_000, {0: [1.0, 0.8]}))
+    logger.train([start(18_000, 1, "reach-v3")])
+    logger.close()
+    lines = [
+        "step 0: task 0 (push-v3) starts",
+        "step 1,500 of 36,000 | task 0 push-v3: success 0.40 | mean 0.25 of 0.40 0.10"
+        " | 150 steps/s | 4 min left",
+        "step 18,000 of 36,000 | task 0 push-v3: success 0.90 | 100 steps/s | 3 min left",
+        "step 18,000: task 1 (reach-v3) starts",
+    ]
+    assert stream.getvalue().splitlines() == lines
+    assert (tmp_path / "log.txt").read_text().splitlines() == lines
+
+
+def test_a_continued_run_adds_to_the_log_and_measures_its_own_speed(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("before\n")
+    stream = io.StringIO()
+    logger = RunLogger(CONFIG, tmp_path, stream, clock(100.0, 110.0))
+    logger.train([{"step": 35_000, "task": 1, "seed": 0, "episodes": 0, "return_mean": None}])
+    logger.metrics(metrics(36_000, {1: [float("nan"), 0.5]}))
+    logger.close()
+    line = "step 36,000 of 36,000 | task 1 reach-v3: success nan | 100 steps/s | done"
+    assert stream.getvalue().splitlines() == [line]
+    assert (tmp_path / "log.txt").read_text().splitlines() == ["before", line]
+
+
+def test_nothing_is_opened_before_the_first_row(tmp_path: Path) -> None:
+    RunLogger(CONFIG, tmp_path / "not-there", io.StringIO()).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_evaluation_without_rows_says_nothing(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    RunLogger(CONFIG, tmp_path, stream).metrics([])
+    assert stream.getvalue() == ""
+
+
+def test_on_a_terminal_a_bar_shows_task_speed_and_time_left(tmp_path: Path) -> None:
+    stream = Terminal()
+    logger = RunLogger(CONFIG, tmp_path, stream, clock(0.0, 60.0, 60.0))
+    logger.train([start(0, 0, "push-v3")])
+    row = {"step": 6_000, "task": 0, "seed": 0, "episodes": 3, "return_mean": 1.0}
+    logger.train([row])
+    logger.close()
+    shown = stream.getvalue()
+    assert "step 0: task 0 (push-v3) starts" in shown
+    assert "17 %" in shown
+    assert "task 0 push-v3 | 100 steps/s | 5 min left" in shown
+    assert "\x1b" not in (tmp_path / "log.txt").read_text()
+
+
+def test_a_reader_that_is_gone_does_not_end_the_run(tmp_path: Path) -> None:
+    logger = RunLogger(CONFIG, tmp_path, Closed())
+    logger.train([start(0, 0, "push-v3")])
+    logger.train([start(18_000, 1, "reach-v3")])
+    logger.close()
+    assert len((tmp_path / "log.txt").read_text().splitlines()) == 2
+
+
+def _with(wandb: Any) -> RunConfig:
+    return replace(CONFIG, logging=LoggingConfig(wandb=wandb))
+
+
+def _mirror(config: RunConfig, directory: Path) -> tuple[WandbMirror, list[str]]:
+    warnings: list[str] = []
+    return WandbMirror(config, directory, warnings.append), warnings
+
+
+class FakeRun:
+    """What wandb's run does, without wandb."""
+
+    def __init__(self, wait: threading.Event | None = None, fails: bool = False) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.wait, self.fails, self.finished = wait, fails, False
+
+    def open(self) -> None:
+        if self.wait is not None:
+            self.wait.wait(20)
+
+    def log(self, row: dict[str, Any]) -> None:
+        if self.fails:
+            raise RuntimeError("the server\nsaid 500")
+        self.rows.append(row)
+
+    def finish(self) -> None:
+        self.finished = True
+
+
+def _fake(monkeypatch: pytest.MonkeyPatch, run: FakeRun) -> None:
+    def open_(self: WandbMirror) -> None:
+        run.open()
+        self._run = run
+
+    monkeypatch.setattr(WandbMirror, "_open", open_)
+
+
+def test_wandb_gets_every_number_under_task_and_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = FakeRun()
+    _fake(monkeypatch, run)
+    mirror, warnings = _mirror(_with("offline"), tmp_path)
+    mirror.start()
+    mirror.train([{"step": 5, "task": 0, "seed": 3, "return_mean": 1.5, "success_mean": None}])
+    mirror.metrics(metrics(1500, {1: [0.5]})[:1])
+    mirror.close()
+    assert run.rows == [
+        {"step": 5, "task": 0, "train/return_mean/seed3": 1.5},
+        {"step": 1500, "stochastic/success/01-reach-v3/seed0": 0.5},
+    ]
+    assert run.finished and warnings == []
+
+
+def test_a_failing_wandb_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fake(monkeypatch, FakeRun(fails=True))
+    mirror, warnings = _mirror(_with("online"), tmp_path)
+    mirror.start()
+    for step in range(100):
+        mirror.train([{"step": step, "task": 0, "seed": 0}])
+    mirror.close()
+    assert warnings == ["going on without wandb: the server said 500"]
+
+
+def test_a_hanging_wandb_holds_up_neither_training_nor_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    _fake(monkeypatch, FakeRun(wait=release))
+    monkeypatch.setattr("clrl.wandb_mirror.CLOSE_SECONDS", 0.2)
+    mirror, warnings = _mirror(_with("online"), tmp_path)
+    begin = time.monotonic()
+    mirror.start()
+    mirror.train([{"step": 1, "task": 0, "seed": 0}])
+    mirror.close()
+    assert time.monotonic() - begin < 2
+    assert warnings == ["wandb is not done; what it has is lost, the record is whole"]
+    release.set()
+
+
+@pytest.mark.parametrize("case", ["no key", "no server"])
+@pytest.mark.slow
+def test_online_without_key_or_server_goes_on(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("clrl.wandb_mirror.CONNECT_SECONDS", 3.0)
+    monkeypatch.setattr("clrl.wandb_mirror.CLOSE_SECONDS", 30.0)
+    if case == "no server":
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    mirror, warnings = _mirror(_with("online"), tmp_path)
+    mirror.start()
+    mirror.close()
+    assert len(warnings) == 1
+    expected = "there is no API key" if case == "no key" else "127.0.0.1:9"
+    assert warnings[0].startswith("going on without wandb: ") and expected in warnings[0]
+
+
+@pytest.mark.slow
+def test_offline_wandb_writes_into_the_run_directory(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    logger = RunLogger(_with("offline"), tmp_path, stream)
+    logger.train([start(0, 0, "push-v3")])
+    logger.metrics(metrics(1500, {0: [0.5]}))
+    logger._wandb._rows.put(None)
+    assert logger._wandb._thread is not None
+    logger._wandb._thread.join(60)
+    logger.close()
+    [record] = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    assert b"stochastic/success/00-push-v3/seed0" in record.read_bytes()
+    assert "wandb" not in stream.getvalue()

@@ -1,0 +1,185 @@
+"""Tiny runs in processes of their own, to be killed. Not a test: `test_resume.py` starts it.
+
+Reads one job per line (JSON), forks a process for it and answers with its pid; a line with a pid is
+answered with its exit code. Forking from here saves importing torch for every run.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from clrl import errors
+from clrl.agents.methods import METHODS
+from clrl.agents.sac import ContinualSAC
+from clrl.envs.sequence import TaskSequence
+from clrl.envs.vector import SeedVecEnv
+from clrl.envs.wrappers import OneTask
+from clrl.evaluator import Evaluation
+from clrl.protocol import train
+from clrl.rundir import Busy
+
+STEPS_PER_TASK, EVALS_PER_TASK = 90, 3
+
+
+class Drift(gym.Env):
+    """A noisy point that is to be held at the goal; each task has another goal. 12 steps."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (3,))
+    action_space = gym.spaces.Box(-2.0, 2.0, (2,))
+
+    def __init__(self, goal: float) -> None:
+        self.goal = goal
+
+    def _observation(self) -> np.ndarray:
+        return np.array([*self.place, self.goal])
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.place, self.steps = self.np_random.normal(size=2), 0
+        return self._observation(), {}
+
+    def step(self, action: np.ndarray) -> Any:
+        self.place = self.place + 0.3 * action + 0.1 * self.np_random.normal(size=2)
+        self.steps += 1
+        distance = float(np.abs(self.place - self.goal).mean())
+        success = {"success": float(distance < 0.3)}
+        return self._observation(), -distance, distance > 9.0, self.steps == 12, success
+
+
+def make_sequence() -> TaskSequence:
+    goals = (-0.5, 0.5)
+    return TaskSequence([functools.partial(Drift, goal) for goal in goals], STEPS_PER_TASK)
+
+
+SHORT = {"ref_batches": 2, "retrain_steps": 20}
+"""Shorter values of the methods' hyperparameters, where they have them."""
+
+
+def make_agent(method: str = "finetuning", n_seeds: int = 1) -> ContinualSAC:
+    torch.set_num_threads(1)
+    seeds = range(n_seeds)
+    kind = METHODS[method]
+    fields = getattr(kind, "__dataclass_fields__", {})
+    return ContinualSAC(
+        SeedVecEnv([make_sequence] * n_seeds, seeds),
+        kind(**{name: value for name, value in SHORT.items() if name in fields}),
+        seeds=seeds,
+        hidden_sizes=(32, 32),
+        batch_size=16,
+        buffer_size=64,
+        exploration_steps=20,
+        learning_starts=20,
+        train_freq=10,
+        gradient_steps=5,
+        reset_buffer=True,
+    )
+
+
+EVALUATION = Evaluation(EVALS_PER_TASK, stochastic_episodes=2, deterministic_episodes=1)
+
+
+class Killer:
+    """Ends the process with SIGKILL at its `at`-th tick; counts ticks and training steps."""
+
+    def __init__(self, at: int | None) -> None:
+        self.at, self.ticks, self.steps = at, 0, 0
+
+    def __call__(self) -> None:
+        self.ticks += 1
+        if self.ticks == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(self, owner: Any, name: str) -> None:
+        """Ticks before each call of `owner.name`."""
+        original = getattr(owner, name)
+
+        @functools.wraps(original)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self()
+            if name == "_step":
+                self.steps += 1
+            return original(*args, **kwargs)
+
+        setattr(owner, name, call)
+
+
+def slow(owner: Any, name: str, mark: Path) -> None:
+    """Makes `owner.name` take a minute, in many small bits, and leaves `mark` when it begins."""
+    original = getattr(owner, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        mark.touch()
+        for _ in range(6000):
+            time.sleep(0.01)
+        return result
+
+    setattr(owner, name, call)
+
+
+def do(job: dict[str, Any]) -> int:
+    """Runs one job; the exit code is 75 after a signal, as `clrl train` has it."""
+    out = Path(job["directory"])
+    agent = make_agent(job.get("method", "finetuning"), job.get("n_seeds", 1))
+    killer = Killer(job.get("kill_at"))
+    watched: list[tuple[Any, str]] = [(os, "fsync"), (os, "rename"), (os, "replace")]
+    if not job.get("only_saving"):
+        watched += [(ContinualSAC, "_step"), (ContinualSAC, "update"), (OneTask, "step"),
+                    (ContinualSAC, "end_task"), (ContinualSAC, "start_task")]  # fmt: skip
+    for owner, name in watched:
+        killer.watch(owner, name)
+    if "slow" in job:
+        owner = OneTask if job["slow"] == "step" else type(agent.method)
+        slow(owner, job["slow"], out.with_suffix(".slow"))
+    if "step_seconds" in job:
+        original = ContinualSAC._step
+
+        def step(*args: Any) -> Any:
+            time.sleep(job["step_seconds"])
+            return original(*args)
+
+        ContinualSAC._step = step  # type: ignore[assignment, method-assign]
+    code = 0
+    try:
+        train(agent, out, EVALUATION, log_every=25)
+    except KeyboardInterrupt:
+        code = errors.INTERRUPTED
+    except Busy as busy:
+        out.with_suffix(f".busy-{os.getpid()}").write_text(str(busy))
+        return errors.BUSY
+    counts = {"ticks": killer.ticks, "steps": killer.steps}
+    out.with_suffix(".counts").write_text(json.dumps(counts))
+    return code
+
+
+def main() -> None:
+    print("ready", flush=True)
+    for line in sys.stdin:
+        if line.strip().isdigit():
+            print(os.waitstatus_to_exitcode(os.waitpid(int(line), 0)[1]), flush=True)
+            continue
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                code = do(json.loads(line))
+            except BaseException:
+                traceback.print_exc()
+            os._exit(code)
+        print(pid, flush=True)
+
+
+if __name__ == "__main__":
+    main()
