@@ -238,7 +238,7 @@ class Agent(BaseAlgorithm, Learner):
 
     def start_task(self, task: int) -> None:
         """Begin a task: reset what the settings say, then the method's `on_task_start`."""
-        if self.num_timesteps > 0:
+        if self.task_step > 0:  # num_timesteps may have been set back
             self.reset_for_task()
         self.task, self.task_step, self.task_open = task, 0, True
         self.method.on_task_start(task)

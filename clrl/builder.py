@@ -74,10 +74,11 @@ def describe(agent: Agent, evaluation: Evaluation) -> dict[str, Any]:
     sequence = sequence_of(agent)
     names = {kind: name for name, kind in METHODS.items()}
     method = names.get(type(agent.method), type(agent.method).__name__)
+    learner = type(agent).__name__.removeprefix("Continual").lower()
     config = {
         "sequence": {"name": "custom", "tasks": sequence.task_names,
                      "steps_per_task": sequence.steps_per_task},
-        "learner": {"name": type(agent).__name__, **dataclasses.asdict(agent.settings)},
+        "learner": {"name": learner, **dataclasses.asdict(agent.settings)},
         "method": {"name": method, **dataclasses.asdict(agent.method)},
         "evaluation": dataclasses.asdict(evaluation),
         "seeds": agent.seeds,

@@ -160,12 +160,11 @@ class RunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return `config.yaml`: plain dicts, lists, numbers and strings."""
-        names = {"sequence": self.sequence.name, "learner": self.learner_name}
-        names["method"] = self.method_name
-        return {
-            key: {"name": names[key], **value} if key in names else value
-            for key, value in plain(self).items()
-        }
+        values = plain(self)
+        values["sequence"] = {"name": self.sequence.name, **values["sequence"]}
+        values["learner"] = {"name": self.learner_name, **values["learner"]}
+        values["method"] = {"name": self.method_name, **values["method"]}
+        return values
 
     @classmethod
     def from_dict(cls, values: Any) -> RunConfig:

@@ -80,7 +80,7 @@ class Job:
         assert self.process is not None and self.process.stdout is not None
         for line in self.process.stdout:
             self.last.append(line.rstrip())
-            print(f"{self.name:12}{line.rstrip()}", flush=True)
+            print(f"{self.name:22}{line.rstrip()}", flush=True)
 
 
 def jobs(out: Path) -> list[Job]:
@@ -91,10 +91,7 @@ def jobs(out: Path) -> list[Job]:
         return Job(name, (method, *where, *FLAGS))
 
     methods = [job(method, method, ",".join(TASKS), out / method) for method in METHODS]
-    references = [
-        job(f"reference {i}", "finetuning", task, out / "references" / task)
-        for i, task in enumerate(TASKS)
-    ]
+    references = [job(task, "finetuning", task, out / "references" / task) for task in TASKS]
     return methods + references
 
 

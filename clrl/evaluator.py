@@ -18,11 +18,12 @@ import gymnasium as gym
 import numpy as np
 
 from clrl.agents.randomness import EVALUATION, generator
+from clrl.envs.sequence import TaskSequence
 
 SIMULATORS = 24
-"""The most simulators of one task alive at a time; one takes 4 to 24 MB."""
-KEPT = 240
-"""The most simulators kept between evaluations: 24 for each of CW20's ten names."""
+"""The most simulators of one task alive at a time; one of Meta-World takes about 25 MB."""
+KEPT = 80
+"""The most simulators of all tasks kept between evaluations, because making one takes 0.1 s."""
 WINDOW = 5
 """Evaluations that the metrics average over (Continual World, results_processing/tables.py)."""
 MODES = ("stochastic", "deterministic")
@@ -42,29 +43,6 @@ class Policy(Protocol):
 
     def evaluating(self, task: int) -> AbstractContextManager[Any]:
         """The weights of `task` are in place inside this block."""
-
-
-class Tasks(Protocol):
-    """Where simulators come from: a `TaskSequence`."""
-
-    @property
-    def task_names(self) -> Sequence[str]:
-        """The name of each task."""
-
-    @property
-    def steps_per_task(self) -> int:
-        """Steps of each task."""
-
-    @property
-    def action_space(self) -> gym.Space:
-        """One for all tasks."""
-
-    @property
-    def observation_space(self) -> gym.Space:
-        """One for all tasks; the last N numbers say which task (N > 1)."""
-
-    def make_task(self, task: int) -> gym.Env:
-        """One task alone."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +108,16 @@ class Simulators:
     """Simulators by task name, kept from one evaluation to the next.
 
     Tasks of one name share them: only the one-hot differs, and the evaluator writes that itself.
+
+    Attributes:
+        sequence: Where they come from.
+        together: How many of one task play at the same time. The number of names decides it and
+            not the number of seeds: see `_Batch`.
     """
 
-    def __init__(self, sequence: Tasks) -> None:
+    def __init__(self, sequence: TaskSequence) -> None:
         self.sequence = sequence
+        self.together = max(2, min(SIMULATORS, KEPT // len(set(sequence.task_names))))
         self._kept: dict[str, list[gym.Env]] = {}
 
     def of(self, task: int, n: int) -> list[gym.Env]:
@@ -197,7 +181,7 @@ def evaluate(
     for task in tasks:
         with policy.evaluating(task):
             episodes = _episodes(policy.seeds, task, step, how)
-            for batch in _batches(episodes):
+            for batch in _batches(episodes, simulators.together):
                 batch.play(policy, simulators, task, how.stop_at_success)
         simulators.trim(task)
         rows += _rows(episodes, task, simulators.sequence.task_names[task], step, how)
@@ -258,15 +242,15 @@ class _Batch:
             live = {place: episode for place, episode in live.items() if not episode.over}
 
 
-def _batches(episodes: list[list[Episode]]) -> Iterator[_Batch]:
-    """Splits into batches of at most SIMULATORS episodes; their shape ignores the seeds' number."""
+def _batches(episodes: list[list[Episode]], together: int) -> Iterator[_Batch]:
+    """Splits into batches of at most `together` episodes, the rows of a seed equally many."""
     n_seeds, n_episodes = len(episodes), len(episodes[0])
-    rows = math.ceil(n_episodes / math.ceil(n_episodes / SIMULATORS))
-    together = SIMULATORS // rows
-    for first in range(0, n_seeds, together):
+    rows = math.ceil(n_episodes / math.ceil(n_episodes / together))
+    seeds = together // rows
+    for first in range(0, n_seeds, seeds):
         for start in range(0, n_episodes, rows):
             batch = _Batch(n_seeds, rows)
-            for s in range(first, min(first + together, n_seeds)):
+            for s in range(first, min(first + seeds, n_seeds)):
                 for k, episode in enumerate(episodes[s][start : start + rows]):
                     batch.episodes[s, k] = episode
             yield batch

@@ -252,7 +252,10 @@ class Loop:
     def check(self, tensors: dict[str, Tensor], step: int) -> None:
         """Raises NonFinite, naming tensor, seed and task, before anything bad is saved."""
         for name, tensor in tensors.items():
-            if not tensor.is_floating_point() or bool(torch.isfinite(tensor).all()):
+            # The sum is ten times as fast, and finite only if every number is.
+            if not tensor.is_floating_point() or bool(torch.isfinite(tensor.sum())):
+                continue
+            if bool(torch.isfinite(tensor).all()):
                 continue
             seeds = self.agent.seeds
             if tensor.ndim and tensor.shape[0] == len(seeds):

@@ -139,8 +139,8 @@ class _Attempt:
             for folder in (".", "checkpoints", "tasks"):
                 remove_leftovers(self.directory / folder)
             checkpoint = Checkpoints(self.directory / "checkpoints").newest()
-            facts = self.facts(run_file, checkpoint, matmul)
             agent = make_agent()
+            facts = self.facts(run_file, checkpoint, matmul, str(agent.device))
             loop = Loop(agent, self.directory, evaluation, self.log_every, run_file, signals,
                         self.mirror)  # fmt: skip
         with closing(loop), _state(run_file, loop, facts):
@@ -148,10 +148,10 @@ class _Attempt:
         return True
 
     def facts(
-        self, run_file: RunFile, checkpoint: Checkpoint | None, matmul: str | None
+        self, run_file: RunFile, checkpoint: Checkpoint | None, matmul: str | None, device: str
     ) -> dict[str, Any]:
         """What `run.json` says of this process; sets the matrix product."""
-        facts = machine() | {"threads": torch.get_num_threads()}
+        facts = machine(device) | {"threads": torch.get_num_threads()}
         before = run_file.values
         if checkpoint is not None and (changes := differences(before, facts)):
             warnings.warn(f"going on, but not bit for bit: {', '.join(changes)}", stacklevel=2)

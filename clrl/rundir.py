@@ -82,15 +82,18 @@ class RunFile:
         write_file(self.path, (json.dumps(self.values, indent=1) + "\n").encode())
 
 
-def machine() -> dict[str, Any]:
-    """What a bit-exact continuation depends on: versions and the CPU's capability."""
+def machine(device: str) -> dict[str, Any]:
+    """What a bit-exact continuation depends on: versions, the CPU's capability, the device."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     versions["python"] = platform.python_version()
-    return {"versions": versions, "cpu_capability": torch.backends.cpu.get_cpu_capability()}
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {"versions": versions, "cpu_capability": capability, "device": device}
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What changed between two `machine()` records, one phrase each."""
-    old = {**before.get("versions", {}), "CPU": before.get("cpu_capability")}
-    new = {**now["versions"], "CPU": now["cpu_capability"]}
+    old, new = (
+        {**r.get("versions", {}), "CPU": r.get("cpu_capability"), "device": r.get("device")}
+        for r in (before, now)
+    )
     return [f"{k} {old.get(k)} -> {new.get(k)}" for k in sorted(new) if old.get(k) != new.get(k)]

@@ -14,6 +14,12 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, *(
 ))  # fmt: skip
 
 
+def end_like_ctrl_c() -> None:
+    """Lets every stopping signal raise KeyboardInterrupt; for a command that is starting up."""
+    for number in STOPPING:
+        signal.signal(number, signal.default_int_handler)
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal ended the run; all that cannot be done again is saved."""
 

@@ -8,7 +8,6 @@ does not.
 from __future__ import annotations
 
 import math
-from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,14 +16,19 @@ from metaworld.utils import reward_utils
 from scipy.spatial.transform import Rotation
 
 _FLOAT64 = np.dtype(np.float64)
-_FLOATS = (float, np.float64)
+# The constant factors of `reward_utils._sigmoids` for value_at_margin=0.1, by its expressions.
+_SCALES = {
+    "long_tail": float(np.sqrt(1 / 0.1 - 1)),
+    "gaussian": float(np.sqrt(-2 * np.log(0.1))),
+}
 
 
-def norm(x: Any, *args: Any, **settings: Any) -> Any:
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """`np.linalg.norm`: the root of the scalar product for a float64 vector."""
-    if args or settings or type(x) is not np.ndarray or x.ndim != 1 or x.dtype is not _FLOAT64:
-        return np.linalg.norm(x, *args, **settings)
-    return np.float64(math.sqrt(x.dot(x)))
+    if ord is None and axis is None and type(x) is np.ndarray and x.dtype is _FLOAT64:
+        if x.ndim == 1 and not keepdims:
+            return np.float64(math.sqrt(x.dot(x)))
+    return np.linalg.norm(x, ord, axis, keepdims)
 
 
 def hstack(arrays: Any, **settings: Any) -> np.ndarray:
@@ -32,14 +36,6 @@ def hstack(arrays: Any, **settings: Any) -> np.ndarray:
     if not settings and all(type(a) is np.ndarray and a.ndim == 1 for a in arrays):
         return np.concatenate(arrays)
     return np.hstack(arrays, **settings)
-
-
-@cache
-def _scale(sigmoid: str, value_at_margin: float) -> float:
-    """The constant factor of `reward_utils._sigmoids`, by its own expressions."""
-    if sigmoid == "long_tail":
-        return float(np.sqrt(1 / value_at_margin - 1))
-    return float(np.sqrt(-2 * np.log(value_at_margin)))
 
 
 def tolerance(
@@ -51,13 +47,13 @@ def tolerance(
 ) -> Any:
     """`metaworld.utils.reward_utils.tolerance` for one number, without arrays of one element."""
     lower, upper = bounds
-    plain = type(x) in _FLOATS and type(margin) in _FLOATS and lower <= upper and margin > 0
-    if not plain or sigmoid not in ("long_tail", "gaussian") or not 0 < value_at_margin < 1:
+    scale = _SCALES.get(sigmoid)
+    plain = (type(x) is float or type(x) is np.float64) and lower <= upper and margin > 0
+    if not plain or scale is None or value_at_margin != 0.1:
         return reward_utils.tolerance(x, bounds, margin, sigmoid, value_at_margin)  # type: ignore
     if lower <= x <= upper:
         return 1.0
-    distance = float(lower - x if x < lower else x - upper) / float(margin)
-    scaled = distance * _scale(sigmoid, value_at_margin)
+    scaled = float(lower - x if x < lower else x - upper) / float(margin) * scale
     # C's pow in NumPy's scalars as in Python's; a product would round differently.
     if sigmoid == "long_tail":
         return 1 / (scaled**2 + 1)

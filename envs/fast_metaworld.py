@@ -25,7 +25,7 @@ from clrl.envs.fast_math import FAST_NAMES, hamacher_product, norm, tolerance
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _POSITIONS = ("xpos", "xquat", "xmat", "geom_xpos", "geom_xmat", "site_xpos", "site_xmat")
 """Derived data that Meta-World's resets read before MuJoCo computes it anew."""
-_MINUS_ONE, _ONE = np.array([-1, 1], np.float32)[:, None]
+_MINUS_ONE, _ONE = np.full(3, -1, np.float32), np.full(3, 1, np.float32)
 _HAND_QUATERNION = np.array([1.0, 0.0, 1.0, 0.0])
 
 
@@ -60,7 +60,12 @@ class FastSawyer(SawyerXYZEnv):
         self._bodies = _Rows(model, mujoco.mjtObj.mjOBJ_BODY, data.xpos)
         self._sites = _Rows(model, mujoco.mjtObj.mjOBJ_SITE, data.site_xpos)
         self._pads = (model.geom("leftpad_geom").id, model.geom("rightpad_geom").id)
-        self._mocap_pos, self._mocap_quat, self._ctrl = data.mocap_pos, data.mocap_quat, data.ctrl
+        self._mocap_pos, self._mocap_quat = data.mocap_pos[0], data.mocap_quat[0]
+        self._ctrl = data.ctrl
+        self.warning_counts = data.warning.number
+        self._scale = np.full(3, self.action_scale, np.float32)
+        self._delta, self._target = np.empty(3, np.float32), np.empty(3)
+        self._main_object: int | None = None
         self._discard_simulation = False
         self._hand_reset: tuple[bytes, np.ndarray, list[np.ndarray]] | None = None
         return model, data
@@ -83,6 +88,8 @@ class FastSawyer(SawyerXYZEnv):
 
     def touching_object(self, object_geom_id: int) -> bool:
         """Whether both finger pads press on the geom; see `SawyerXYZEnv.touching_object`."""
+        if self.data.ncon < 2:
+            return False
         contact = self.data.contact
         pairs = contact.geom.tolist()
         for pad in self._pads:
@@ -93,6 +100,11 @@ class FastSawyer(SawyerXYZEnv):
             if not 0 < sum(forces):
                 return False
         return True
+
+    def _get_id_main_object(self) -> int:
+        if self._main_object is None:
+            self._main_object = super()._get_id_main_object()
+        return self._main_object
 
     def _get_curr_obs_combined_no_goal(self) -> np.ndarray:
         fingers = self._bodies["rightclaw"] - self._bodies["leftclaw"]
@@ -115,12 +127,20 @@ class FastSawyer(SawyerXYZEnv):
         return observation
 
     def set_xyz_action(self, action: np.ndarray) -> None:
-        """Moves the hand's target by the action; see `SawyerXYZEnv.set_xyz_action`."""
-        # Scaled as float32 where the action is, as upstream's product with a Python float is.
-        delta = np.minimum(np.maximum(action, _MINUS_ONE), _ONE)
-        delta *= self.action_scale
-        target = np.maximum(self._mocap_pos[0] + delta, self.mocap_low)
-        np.minimum(target, self.mocap_high, out=self._mocap_pos[0])
+        """Moves the hand's target by the action; see `SawyerXYZEnv.set_xyz_action`.
+
+        A float32 action is scaled in float32, as upstream's product with a Python float is.
+        """
+        if action.dtype != np.float32:
+            super().set_xyz_action(action)
+            return
+        delta, target = self._delta, self._target
+        np.maximum(action, _MINUS_ONE, out=delta)
+        np.minimum(delta, _ONE, out=delta)
+        np.multiply(delta, self._scale, out=delta)
+        np.add(self._mocap_pos, delta, out=target)
+        np.maximum(target, self.mocap_low, out=target)
+        np.minimum(target, self.mocap_high, out=self._mocap_pos)
         self._mocap_quat[:] = _HAND_QUATERNION
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
@@ -228,10 +248,10 @@ class FastSawyer(SawyerXYZEnv):
 
 
 @functools.cache
-def fast_class(task_name: str) -> type[SawyerXYZEnv]:
+def fast_class(task_name: str) -> type[FastSawyer]:
     """A subclass of a Meta-World task's class with the same results, faster."""
     task_class = ALL_V3_ENVIRONMENTS[task_name]
-    fast: type[SawyerXYZEnv] = type(task_class.__name__, (task_class, FastSawyer), {})
+    fast: type[FastSawyer] = type(task_class.__name__, (task_class, FastSawyer), {})
     names = {**vars(sys.modules[task_class.__module__]), **FAST_NAMES, task_class.__name__: fast}
     for name, member in vars(task_class).items():
         if name == "__init__":

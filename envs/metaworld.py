@@ -93,7 +93,7 @@ class MetaWorld(gym.Env):
 
     @property
     def simulator(self) -> Any:
-        """Meta-World's environment inside, made when it is first needed (0.1 s, 4-24 MB)."""
+        """Meta-World's environment inside, made when first needed (20 MB; a task's first 0.3 s)."""
         if self._simulator is None:
             self._simulator = make_simulator(self.task_name, self.render_mode)
             if self.randomization == "deterministic":

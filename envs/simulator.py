@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, TypeVar
 
 import mujoco
 import numpy as np
 from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
-from clrl.envs.fast_metaworld import fast_class
+from clrl.envs.fast_metaworld import FastSawyer, fast_class
 
 STALE_FIRST_OBSERVATION = (
     "dial-turn-v3",
@@ -28,22 +28,25 @@ _REMEASURED = {
 }
 """Where the reward's scale is measured from a body not yet moved: attribute, offset to the body."""
 
+Simulator = TypeVar("Simulator", bound=SawyerXYZEnv)
+
 _LOGGER = logging.getLogger(__name__)
 _NO_WARNINGS = [0] * int(mujoco.mjtWarning.mjNWARNING)
 _TOO_MANY_GEOMS_TO_DRAW = int(mujoco.mjtWarning.mjWARN_VGEOMFULL)
 
 
-def make_simulator(task_name: str, render_mode: Any = None) -> SawyerXYZEnv:
+def make_simulator(task_name: str, render_mode: Any = None) -> FastSawyer:
     """Makes a task's simulator, drawing from its own `np_random` and showing its goal.
 
     Source: what `metaworld/env_dict.py::_create_observable_goal_envs` does, plus
     `seeded_rand_vec`, without which the draws come from NumPy's global generator.
     """
     _log_warnings_of_mujoco()
-    return prepare(fast_class(task_name)(render_mode=render_mode))
+    task_class: Any = fast_class(task_name)
+    return prepare(task_class(render_mode=render_mode))
 
 
-def prepare(simulator: SawyerXYZEnv) -> SawyerXYZEnv:
+def prepare(simulator: Simulator) -> Simulator:
     """Lets a Meta-World environment run without `set_task`, goal visible, seeded draws."""
     simulator._partially_observable = False
     # A cached property: filled with the hidden goal's bounds (0), to which step() clips.
@@ -88,9 +91,9 @@ def fix_reset(simulator: SawyerXYZEnv, task_name: str, observation: np.ndarray) 
     return simulator._get_obs()
 
 
-def blew_up(simulator: SawyerXYZEnv) -> bool:
+def blew_up(simulator: FastSawyer) -> bool:
     """Whether MuJoCo counted a warning since the last reset: NaN, or contacts beyond its memory."""
-    counts = simulator.data.warning.number.tolist()
+    counts = simulator.warning_counts.tolist()
     if counts == _NO_WARNINGS:
         return False
     counts[_TOO_MANY_GEOMS_TO_DRAW] = 0

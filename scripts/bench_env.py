@@ -3,16 +3,16 @@
     python scripts/bench_env.py                       # the ten tasks of CW10, about two minutes
     python scripts/bench_env.py --tasks push-v3 --episodes 20
 
-The three take turns, one episode each, with the same random actions; times are medians over
-episodes of the mean step, resets included. Physics alone is the frame_skip MuJoCo steps of a step.
-Only the ratios mean something on another machine.
+The three take turns, one episode each, with the same random actions; times are CPU time, medians
+over episodes of the mean step, resets included. Physics alone is the frame_skip MuJoCo steps of a
+step, without any reset. Only the ratios mean something on another machine.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from time import perf_counter
+from time import thread_time
 
 import mujoco
 import numpy as np
@@ -27,19 +27,19 @@ HORIZON = 200
 
 
 def ours(env: MetaWorld, actions: np.ndarray) -> float:
-    start = perf_counter()
+    start = thread_time()
     env.reset()
     for action in actions:
         env.step(action)
-    return perf_counter() - start
+    return thread_time() - start
 
 
 def upstream(env: SawyerXYZEnv, actions: np.ndarray) -> float:
-    start = perf_counter()
+    start = thread_time()
     env.reset()
     for action in actions:
         env.step(action)
-    return perf_counter() - start
+    return thread_time() - start
 
 
 def physics(env: SawyerXYZEnv, actions: np.ndarray) -> float:
@@ -48,9 +48,9 @@ def physics(env: SawyerXYZEnv, actions: np.ndarray) -> float:
     for action in actions:
         env.set_xyz_action(action[:3])
         env.data.ctrl[:] = (action[3], -action[3])
-        start = perf_counter()
+        start = thread_time()
         mujoco.mj_step(env.model, env.data, env.frame_skip)
-        total += perf_counter() - start
+        total += thread_time() - start
     return total
 
 

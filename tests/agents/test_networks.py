@@ -70,8 +70,13 @@ def test_a_multi_head_network_draws_its_heads_with_the_bound_of_one_wide_matrix(
     made = HeadedNetwork((1,), 12, 8, 20, (256, 256))
     made.initialise(rngs(), head_fan_out=80)
     assert float(made.head.weight.detach().abs().max()) == pytest.approx(0.1336, abs=2e-4)
-    assert float(made.core.layers[0].weight.abs().max()) == pytest.approx(0.1496, abs=2e-3)
-    assert float(made.core.layers[1].weight.abs().max()) == pytest.approx(0.1083, abs=2e-4)
+    weights = dict(made.named_parameters())
+    assert float(weights["core.layers.0.weight"].detach().abs().max()) == pytest.approx(
+        0.1496, abs=2e-3
+    )
+    assert float(weights["core.layers.1.weight"].detach().abs().max()) == pytest.approx(
+        0.1083, abs=2e-4
+    )
     for name, parameter in made.named_parameters():
         if name.endswith("bias"):
             assert bool((parameter == 0).all())
@@ -97,18 +102,15 @@ def test_a_core_is_torchs_layers_for_every_seed(lead: tuple[int, ...], layer_nor
     x = draw(*lead, 7, 5)
     y = made.core(x)
     for index in np.ndindex(*lead):
-        first, second = (
-            F.linear(x[index], made.core.layers[0].weight[index], made.core.layers[0].bias[index]),
-            made.core.layers[1],
-        )
-        if made.core.norm is None:
-            hidden = F.leaky_relu(first, 0.2)
-        else:
-            norm = made.core.norm
-            normal = F.layer_norm(first, (8,), norm.weight[index], norm.bias[index], 1e-3)
+        w = {name: parameter[index] for name, parameter in made.core.named_parameters()}
+        hidden = F.linear(x[index], w["layers.0.weight"], w["layers.0.bias"])
+        if layer_norm:
+            normal = F.layer_norm(hidden, (8,), w["norm.weight"], w["norm.bias"], 1e-3)
             hidden = torch.tanh(normal)
-        expected = F.leaky_relu(F.linear(hidden, second.weight[index], second.bias[index]), 0.2)
-        torch.testing.assert_close(y[index], expected, rtol=1e-5, atol=2e-6)
+        else:
+            hidden = F.leaky_relu(hidden, 0.2)
+        outputs = F.linear(hidden, w["layers.1.weight"], w["layers.1.bias"])
+        torch.testing.assert_close(y[index], F.leaky_relu(outputs, 0.2), rtol=1e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize("lead", [(2,), (2, 2)])

@@ -9,7 +9,6 @@ import torch
 
 from clrl.agents import randomness
 from clrl.agents.learner import NonFinite
-from clrl.agents.methods import METHODS
 from tests.agents.tiny import differences, fill, method, sac, same_bits, vec, weights
 
 SEEDS = (3, 0, 8, 5)
@@ -25,7 +24,12 @@ def precision(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def trained(seeds: tuple[int, ...], name: str = "finetuning", **settings: Any) -> dict[str, Any]:
     """Return the state after 300 steps over two tasks, with the switch inside."""
-    often = {"train_freq": 3, "gradient_steps": 1, "steps_per_task": 170, "hidden_sizes": (32, 32)}
+    often: dict[str, Any] = {
+        "train_freq": 3,
+        "gradient_steps": 1,
+        "steps_per_task": 170,
+        "hidden_sizes": (32, 32),
+    }
     agent = sac(method=method(name), seeds=seeds, **(often | settings))
     agent.learn(300)
     assert agent.task == 1 and agent.n_updates > 90
@@ -44,9 +48,8 @@ def test_a_seed_alone_equals_the_seed_beside_others_bit_for_bit(precision: str) 
     check_alone_and_beside(batch_size=16 if precision == "highest" else 128)
 
 
-@pytest.mark.parametrize("name", sorted(set(METHODS) - {"finetuning"}))
-def test_a_seed_alone_equals_the_seed_beside_others_with_every_method(name: str) -> None:
-    check_alone_and_beside(name)
+def test_a_seed_alone_equals_the_seed_beside_others_with_masks_and_a_clip() -> None:
+    check_alone_and_beside("packnet")
 
 
 # Vectorised kernels round the last elements of a tensor differently, and which elements are last
@@ -63,7 +66,9 @@ def test_a_seed_alone_equals_the_seed_beside_others_with_odd_layers() -> None:
     check_alone_and_beside(hidden_sizes=(9, 7))
 
 
-def test_a_seed_alone_equals_the_seed_beside_others_in_medium_precision_with_small_products() -> None:
+def test_a_seed_alone_equals_the_seed_beside_others_in_medium_precision_with_small_products() -> (
+    None
+):
     # torch gives a product to oneDNN from 4096 multiplications on, counted over all seeds.
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
@@ -74,7 +79,7 @@ def test_a_seed_alone_equals_the_seed_beside_others_in_medium_precision_with_sma
 
 
 def test_a_seed_alone_equals_the_seed_beside_others_when_the_network_sees_the_task() -> None:
-    settings = {"hide_task_id": False, "multi_head": False, "reset_buffer": False}
+    settings: dict[str, Any] = {"hide_task_id": False, "multi_head": False, "reset_buffer": False}
     two = trained(SEEDS[:2], **settings)
     assert differences(trained(SEEDS[1:2], **settings), two, 0, 1) == []
 

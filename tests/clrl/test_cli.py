@@ -1,10 +1,8 @@
-import json
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -13,8 +11,7 @@ from clrl.agents.methods import METHODS
 from clrl.cli import COMMANDS, main
 from clrl.config import RunConfig
 from clrl.envs.tasks import METAWORLD_TASKS
-from clrl.flags import look
-from clrl.train import defaults
+from tests.clrl.synthetic import write_run
 
 SMALL = ("--preset", "small")
 CW20 = ("--sequence", "CW20")
@@ -32,145 +29,6 @@ def settings(capsys: pytest.CaptureFixture[str], *words: str) -> RunConfig:
     assert main(["train", *words, "--dry-run"]) == errors.OK
     text = capsys.readouterr().out
     return RunConfig.from_dict(yaml.safe_load(text.split("\n\n")[1]))
-
-
-BAD_INPUT: list[tuple[list[str], str]] = [
-    (["trian"], "unknown command 'trian'; did you mean 'train'?"),
-    (["train"], "name a method: clrl train finetuning|"),
-    (["train", "ecw", *CW20], "unknown method 'ecw'; did you mean 'ewc'?"),
-    (["train", "ewc"], "give --sequence: CW10, CW20, or task names between commas"),
-    (["train", "ewc", "--sequence"], "argument --sequence: expected one argument"),
-    (
-        ["train", "ewc", "--sequence", "hamer-v3"],
-        "unknown task 'hamer-v3'; did you mean 'hammer-v3'?",
-    ),
-    (
-        ["train", "ewc", "--sequence", "push-v3,widow-close-v3"],
-        "unknown task 'widow-close-v3'; did you mean 'window-close-v3'?",
-    ),
-    (["train", "ewc", *CW20, "--ceof", "4"], "unknown flag '--ceof'; did you mean '--coef'?"),
-    (
-        ["train", "ewc", *CW20, "--sac.gama=0.9"],
-        "unknown flag '--sac.gama'; did you mean '--sac.gamma'?",
-    ),
-    (["train", "ewc", *CW20, "--retrain-steps", "4"], "unknown flag '--retrain-steps'"),
-    (["train", "ewc", *CW20, "--ppo.clip", "4"], "a flag of the learner ppo, which is not"),
-    (["train", "ewc", *CW20, "more"], "unexpected 'more'"),
-    (["train", "ewc", *CW20, "--learner", "ppo"], "learner 'ppo' is not there yet"),
-    (
-        ["train", "ewc", *CW20, "--preset", "smal"],
-        "unknown preset 'smal'; did you mean 'small'?",
-    ),
-    (["train", "ewc", *CW20, "--coef", "much"], "--coef: 'much' is not a number"),
-    (
-        ["train", "ewc", *CW20, "--steps-per-task", "1e3"],
-        "--steps-per-task: '1e3' is not a whole number",
-    ),
-    (["train", "ewc", *CW20, "--evaluate", "some"], "invalid choice 'some'"),
-    (
-        ["train", "ewc", *CW20, "--steps-per-task", "10000"],
-        "exploration_steps is 10000, but a task has 10000 steps (--steps-per-task); "
-        "give --sac.exploration-steps below that, or --preset small",
-    ),
-    (
-        ["train", "packnet", *CW20, "--steps-per-task", "50000"],
-        "retrain_steps is 100000, but a task has 50000 steps (--steps-per-task); "
-        "give --retrain-steps of at most that, or --preset small",
-    ),
-    (
-        ["train", "ewc", *CW20, "--evals-per-task", "30"],
-        "evals_per_task is 30, which does not divide 1000000 steps per task; "
-        "give --evals-per-task 32",
-    ),
-    (["train", "ewc", *CW20, "--seeds", "0,1,0"], "seed 0 is given twice in seeds 0,1,0"),
-    (["train", "ewc", *CW20, "--seeds", "x"], "seeds 'x' are not whole numbers like 0..4"),
-    (["train", "ewc", *CW20, "--reward", "v1"], "reward v1 is refused"),
-    (["train", "ewc", *CW20, "--parity", "original"], "parity 'original' is not there yet"),
-    (["train", "ewc", *CW20, "--sac.gamma", "2"], "sac.gamma is 2.0; it must be in 0..1"),
-    (["train", "--config", "none.yaml"], "none.yaml does not exist"),
-    (["table"], "name at least one directory: clrl table DIR..."),
-    (["table", "nowhere"], "nowhere is not a directory"),
-    (["table", "."], "holds no run"),
-    (["table", ".", "--strcit"], "unknown flag '--strcit'; did you mean '--strict'?"),
-    (["plot"], "name at least one directory: clrl plot DIR..."),
-    (["list"], "clrl list needs {methods,sequences,tasks,runs}"),
-    (["list", "method"], "invalid choice 'method'"),
-    (["evaluate"], "clrl evaluate needs DIR"),
-    (["evaluate", "nowhere"], "config.yaml does not exist"),
-]
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"), BAD_INPUT, ids=[" ".join(words) for words, _ in BAD_INPUT]
-)
-def test_bad_input_gives_one_sentence_code_78_and_writes_nothing(
-    words: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(words) == errors.CONFIG
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("clrl: ") and err.count("\n") == 1
-    assert sentence in err
-    assert list(tmp_path.iterdir()) == []
-
-
-def write_run(directory: Path, lines: list[str], *flags: str) -> dict[Path, bytes]:
-    """A run directory of `clrl train finetuning --sequence push-v3 --preset small`."""
-    words = ["finetuning", "--sequence", "push-v3", *SMALL, *flags]
-    directory.mkdir()
-    (directory / "config.yaml").write_text(defaults(look(words)).to_yaml())
-    (directory / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    return {path: path.read_bytes() for path in directory.rglob("*")}
-
-
-ROW: dict[str, Any] = {
-    "seq": 0, "step": 1500, "task": 0, "task_name": "push-v3", "seed": 0, "mode": "stochastic",
-    "episodes": 10, "success": 0.3, "success_last": 0.2, "return": 5.0,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("command", ["train", "table"])
-def test_a_bad_line_inside_the_record_is_code_65_and_nothing_is_lost(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = write_run(tmp_path / "run", ['{"seq": 0, ', json.dumps(ROW)])
-    flags = ["finetuning", "--sequence", "push-v3", *SMALL, "--out", "run"]
-    assert main(["train", *flags] if command == "train" else ["table", "run"]) == errors.DAMAGED
-    assert "metrics.jsonl: line 1 is not JSON" in capsys.readouterr().err
-    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*")} == before
-
-
-def test_another_configuration_in_out_is_code_78_and_nothing_is_lost(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = write_run(tmp_path / "run", [json.dumps(ROW)])
-    words = ["train", "finetuning", "--sequence", "push-v3", *SMALL, "--out", "run"]
-    assert main([*words, "--sac.learning-rate", "3e-4"]) == errors.CONFIG
-    err = capsys.readouterr().err
-    assert "--out run holds another configuration (learner.learning_rate: 0.001 -> 0.0003)" in err
-    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*")} == before
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "sentence"),
-    [
-        (["train", "ewc", "--sequence", "hamer-v3"], 78, "did you mean 'hammer-v3'?"),
-        (["train", "ecw", *CW20], 78, "did you mean 'ewc'?"),
-        (["train", "ewc", *CW20, "--steps-per-task", "500"], 78, "give --sac.exploration-steps"),
-    ],
-)
-def test_the_command_refuses_within_seconds(
-    words: list[str], code: int, sentence: str, tmp_path: Path
-) -> None:
-    start = time.process_time(), time.monotonic()
-    command = [sys.executable, "-X", "importtime", "-m", "clrl.cli", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == code
-    assert sentence in done.stderr
-    assert time.monotonic() - start[1] < 10  # 1.5 s on a free core
-    for heavy in ("metaworld", "mujoco", "stable_baselines3", "matplotlib", "wandb"):
-        assert f" {heavy}\n" not in done.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_help_and_lists_do_not_import_torch() -> None:
@@ -282,9 +140,11 @@ def test_lists_show_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.split() == list(METAWORLD_TASKS)
     assert main(["list", "methods"]) == errors.OK
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(METHODS)
-    write_run(tmp_path / "run", [json.dumps(ROW)])
+    success = np.full((2, 3, 1), np.nan)
+    success[:, 0] = 0.5
+    write_run(tmp_path / "run", success, ["push-v3"], state="interrupted")
     assert main(["list", "runs", "."]) == errors.OK
-    line = "run  finetuning on push-v3, seeds 0: unknown, step 1,500 of 18,000\n"
+    line = "run  finetuning on made-up, seeds 0..1: interrupted, step 1,000 of 3,000\n"
     assert capsys.readouterr().out == line
 
 

@@ -53,7 +53,7 @@ def test_a_failed_job_ends_the_others_and_keeps_its_last_lines() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_children_and_exits_75(number: int, tmp_path: Path) -> None:
-    code = f"""
+    code = """
 import sys
 from clrl import demo
 class Python(demo.Job):

@@ -194,15 +194,13 @@ def test_tasks_of_one_name_share_simulators_and_the_number_kept_is_bounded(
     before = Line.alive
     sequence = lines(3, names=("a", "b", "a"))
     own = Line.alive - before
-    simulators = Simulators(sequence)
-    how = Evaluation(1, 4, 0)
-    evaluate(Scripted(up), simulators, [0, 1, 2], 10, how)
-    assert Line.alive - before - own == 8
-    simulators.close()
-    monkeypatch.setattr(evaluator, "KEPT", 6)
-    evaluate(Scripted(up), simulators, [0, 1, 2], 10, how)
-    assert Line.alive - before - own == 6
-    simulators.close()
+    for kept, alive in ((80, 8), (6, 4), (3, 3)):
+        monkeypatch.setattr(evaluator, "KEPT", kept)
+        simulators = Simulators(sequence)
+        rows = evaluate(Scripted(up), simulators, [0, 1, 2], 10, Evaluation(1, 4, 0))
+        assert [row["episodes"] for row in rows] == [4, 4, 4]
+        assert Line.alive - before - own == alive
+        simulators.close()
 
 
 def test_all_tasks_are_due_at_every_period_and_never_at_the_start() -> None:
@@ -251,6 +249,7 @@ def expert(names: Sequence[str], seeds: Sequence[int] = (0,)) -> Scripted:
     return Scripted(act, seeds, action_dim=4)
 
 
+@pytest.mark.filterwarnings("ignore:Constant")
 def test_scripted_experts_score_what_is_known_of_them() -> None:
     names = ("hammer-v3", "window-close-v3")
     how = Evaluation(1, stochastic_episodes=4, deterministic_episodes=1)
@@ -262,6 +261,7 @@ def test_scripted_experts_score_what_is_known_of_them() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Constant")
 def test_thirty_episodes_of_each_expert_score_what_is_known_of_them() -> None:
     known = {"hammer-v3": 1.0, "push-wall-v3": 1.0, "faucet-close-v3": 1.0, "stick-pull-v3": 0.9,
              "handle-press-side-v3": 1.0, "push-v3": 1.0, "window-close-v3": 1.0,

@@ -257,5 +257,5 @@ def test_ten_lines_train_on_a_users_own_environments_and_make_a_table(tmp_path: 
     train(agent, tmp_path / "mine", Evaluation(evals_per_task=6, stochastic_episodes=2))
     config = yaml.safe_load((tmp_path / "mine" / "config.yaml").read_text())
     assert config["sequence"]["tasks"] == ["left", "right"]
-    assert config["method"]["name"] == "finetuning"
+    assert (config["learner"]["name"], config["method"]["name"]) == ("sac", "finetuning")
     assert "finetuning" in table([tmp_path / "mine"]).markdown()

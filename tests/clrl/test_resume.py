@@ -129,7 +129,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(
     expected, whole = uninterrupted(runner, tmp_path, method, n_seeds)
     job = {"method": method, "n_seeds": n_seeds}
     directory = tmp_path / "killed"
-    kill_until_done(runner, directory, 4, whole["ticks"] // 2, random.Random(n_seeds), **job)
+    kill_until_done(runner, directory, 3, whole["ticks"] // 2, random.Random(n_seeds), **job)
     assert digests(directory) == expected
 
 
@@ -180,7 +180,15 @@ def test_a_kill_before_any_call_of_saving_is_survived(runner: Runner, tmp_path: 
         pytest.fail("more calls than expected")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        signal.SIGTERM,
+        pytest.param(signal.SIGUSR1, marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR2, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_stops_a_run_within_seconds_without_losing_a_step(
     runner: Runner, tmp_path: Path, number: int
 ) -> None:
@@ -201,6 +209,21 @@ def test_a_signal_stops_a_run_within_seconds_without_losing_a_step(
     assert runner.run(directory) == 0
     assert steps + counts(directory)["steps"] == whole["steps"]
     assert digests(directory) == expected
+
+
+def test_a_signal_stops_a_run_at_the_next_step_and_not_at_the_next_evaluation(
+    runner: Runner, tmp_path: Path
+) -> None:
+    directory = tmp_path / "stopped"
+    pid = runner.start(directory, step_seconds=0.3)  # 9 seconds to the next evaluation
+    while not (directory / "train.jsonl").exists():
+        time.sleep(0.01)
+    time.sleep(0.7)
+    sent = time.monotonic()
+    os.kill(pid, signal.SIGTERM)
+    assert runner.end(pid) == errors.INTERRUPTED
+    assert time.monotonic() - sent < 5
+    assert 1 <= counts(directory)["steps"] <= 10
 
 
 @pytest.mark.parametrize("where", ["on_task_end", "on_task_start", "step"])

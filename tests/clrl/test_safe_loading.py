@@ -26,6 +26,7 @@ class Bomb:
         return (os.mkdir, (str(self.sentinel),))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("name", [STATE, TENSORS])
 @pytest.mark.parametrize("how", ["pickle", "torch"])
 def test_a_crafted_pickle_is_refused_and_does_not_run(tmp_path: Path, name: str, how: str) -> None:

@@ -1,0 +1,33 @@
+"""The networks again, plainly: one seed at a time, in float64, with torch's functions."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clrl.agents.learner import Learner
+
+Weights = dict[str, Tensor]
+
+
+def weights_of(learner: Learner, part: str, *index: int) -> Weights:
+    """Return one network's weights in float64, ready for gradients."""
+    views = learner.flats[part].views(learner.flats[part].flat)
+    return {
+        name: view[index].detach().double().clone().requires_grad_(True)
+        for name, view in views.items()
+    }
+
+
+def network(w: Weights, x: Tensor, tasks: list[int], outputs: int) -> Tensor:
+    """Return [B, outputs]: each row through the core and its own task's head."""
+    x = F.linear(x, w["core.layers.0.weight"], w["core.layers.0.bias"])
+    x = F.layer_norm(x, x.shape[-1:], w["core.norm.weight"], w["core.norm.bias"], eps=1e-3)
+    x = torch.tanh(x)
+    x = F.leaky_relu(F.linear(x, w["core.layers.1.weight"], w["core.layers.1.bias"]), 0.2)
+    heads = w["head.weight"].shape[0] // outputs
+    rows = []
+    for row, task in zip(x, tasks, strict=True):
+        start = outputs * (task if heads > 1 else 0)
+        weight, bias = w["head.weight"], w["head.bias"]
+        rows.append(F.linear(row, weight[start : start + outputs], bias[start : start + outputs]))
+    return torch.stack(rows)

@@ -1,0 +1,156 @@
+"""How the folders depend on each other, and what the package never does."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+try:
+    import tomllib
+except ImportError:  # Python 3.10
+    from setuptools._vendor import tomli as tomllib  # type: ignore[no-redef]
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("clrl", "envs", "agents")
+
+
+def files(folder: str) -> list[Path]:
+    """Return a folder's Python files, without what lies behind its links."""
+    links = [path for path in (ROOT / folder).iterdir() if path.is_symlink()]
+    return [
+        path
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if not any(link in path.parents for link in links)
+    ]
+
+
+def imports(path: Path) -> list[tuple[int, str]]:
+    """Return the modules that a file imports, each with its line."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively"
+            module = node.module or ""
+            found += [(node.lineno, f"{module}.{alias.name}") for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("folder", ["envs", "agents"])
+def test_a_folder_imports_nothing_of_ours_but_itself(folder: str) -> None:
+    assert len(files(folder)) > 3
+    wrong = [
+        f"{path}:{line} imports {name}"
+        for path in files(folder)
+        for line, name in imports(path)
+        if name.split(".")[0] in FOLDERS and not f"{name}.".startswith(f"clrl.{folder}.")
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_our_packages_are_imported_by_their_full_names(folder: str) -> None:
+    names = [(path, name) for path in files(folder) for _, name in imports(path)]
+    assert [(p, n) for p, n in names if n.split(".")[0] in ("envs", "agents", "tests")] == []
+
+
+def test_the_package_list_is_that_of_the_folders() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = settings["tool"]["setuptools"]["packages"]
+    found = set()
+    for folder in FOLDERS:
+        for path in files(folder):
+            if path.name == "__init__.py":
+                parts = path.parent.relative_to(ROOT).parts
+                found.add(".".join(parts if folder == "clrl" else ("clrl", *parts)))
+    assert sorted(listed) == sorted(found)
+    assert settings["tool"]["setuptools"]["package-dir"] == {
+        "clrl": "clrl",
+        "clrl.envs": "envs",
+        "clrl.agents": "agents",
+    }
+
+
+@pytest.mark.parametrize("name", ["envs", "agents"])
+def test_the_links_in_clrl_are_never_real_folders(name: str) -> None:
+    link = ROOT / "clrl" / name
+    if link.is_symlink():
+        assert link.resolve() == (ROOT / name).resolve()
+    else:  # git without links writes a text file with the target
+        assert link.is_file() and link.read_text(encoding="utf-8") == f"../{name}"
+
+
+FORBIDDEN = {
+    "pickle.load runs code": r"\b(?:pickle|cPickle|dill|joblib)\.loads?\(|\bUnpickler\(",
+    "cloudpickle runs code": r"\bcloudpickle\b",
+    "allow_pickle=True runs code": r"allow_pickle\s*=\s*True",
+    "yaml.load runs code": r"\byaml\.(?:load|unsafe_load|full_load)\(",
+    "numpy's global generator": (
+        r"\b(?:np|numpy)\.random\.(?:seed|rand|randn|randint|random|uniform|normal|choice|shuffle"
+        r"|permutation|standard_normal|random_sample)\("
+    ),
+    "torch's global generator": (
+        r"\btorch\.(?:manual_seed|seed)\(|\btorch\.(?:rand|randn|randint|randperm)\((?!.*generator=)"
+    ),
+    "Python's global generator": (
+        r"^\s*(?:import random\b|from random import)|(?<![.\w])random\.seed\("
+    ),
+}
+
+
+def matches(pattern: str) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)}:{number} {line.strip()}"
+        for folder in FOLDERS
+        for path in files(folder)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search(pattern, line)
+    ]
+
+
+@pytest.mark.parametrize("reason", FORBIDDEN)
+def test_the_package_never_uses(reason: str) -> None:
+    assert matches(FORBIDDEN[reason]) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = pickle.load(f)",
+        "np.load(p, allow_pickle = True)",
+        "yaml.load(f)",
+        "np.random.seed(0)",
+        "x = np.random.uniform(0, 1)",
+        "torch.manual_seed(0)",
+        "x = torch.randn(3)",
+        "import random",
+    ],
+)
+def test_what_is_forbidden_would_be_found(line: str) -> None:
+    assert any(re.search(pattern, line) for pattern in FORBIDDEN.values())
+
+
+def test_torch_loads_weights_only() -> None:
+    calls = []
+    for folder in FOLDERS:
+        for path in files(folder):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                    keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
+                    calls.append((str(path), keywords.get("weights_only")))
+    assert calls and [path for path, value in calls if value != "True"] == []
+
+
+def test_importing_clrl_loads_neither_torch_nor_metaworld() -> None:
+    code = (
+        "import sys, clrl; "
+        "print(sorted({'torch', 'metaworld', 'mujoco', 'stable_baselines3'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == "[]"
