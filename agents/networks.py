@@ -62,11 +62,6 @@ def frozen(module: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def smooth_tanh(x: Tensor) -> Tensor:
-    """Return tanh to 2e-7, in half the time of torch's on a CPU."""
-    return 2.0 * torch.sigmoid(2.0 * x) - 1.0
-
-
 def multiply(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return x W^T + b for every seed: [*lead, B, in] and [*lead, out, in] to [*lead, B, out]."""
     lead = weight.shape[:-2]
@@ -123,6 +118,12 @@ class SeedLayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(*lead, features))
         self.tape: list[tuple[Tensor, Tensor]] | None = None
 
+    def reset(self) -> None:
+        """Set gains to 1 and biases to 0."""
+        with torch.no_grad():
+            self.weight.fill_(1.0)
+            self.bias.zero_()
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalise each row over its features. The tape keeps the normalised rows as input."""
         normal = F.layer_norm(x, x.shape[-1:], eps=LAYER_NORM_EPS)
@@ -152,7 +153,7 @@ class Core(nn.Module):
         for position, layer in enumerate(self.layers):
             x = layer(x)
             if position == 0 and self.norm is not None:
-                x = smooth_tanh(self.norm(x))
+                x = torch.tanh(self.norm(x))
             else:
                 x = F.leaky_relu(x, LEAKY_SLOPE)
         return x
@@ -192,6 +193,8 @@ class HeadedNetwork(nn.Module):
         for layer in self.core.layers:
             assert isinstance(layer, SeedLinear)
             layer.glorot_(rngs)
+        if self.core.norm is not None:
+            self.core.norm.reset()
         self.head.glorot_(rngs, fan_out=head_fan_out)
 
     def forward(self, x: Tensor, task: int | Tensor) -> Tensor:

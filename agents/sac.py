@@ -36,8 +36,14 @@ def squash(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor
     """
     u = torch.addcmul(mean, log_std.exp(), noise)
     normal = -0.5 * noise.square() - log_std - _LOG_SQRT_2PI
-    correction = 2.0 * (math.log(2.0) - u - F.softplus(-2.0 * u))
+    correction = 2.0 * (math.log(2.0) - u - _softplus(-2.0 * u))
     return torch.tanh(u), (normal - correction).sum(-1)
+
+
+def _softplus(x: Tensor) -> Tensor:
+    # torch's own rounds the last few elements of a tensor differently from the others, so that a
+    # seed's loss would depend on how many seeds stand beside it.
+    return x.clamp(min=0.0) + torch.log1p(torch.exp(-x.abs()))
 
 
 def target_entropy(action_dim: int, output_std: float) -> float:

@@ -62,22 +62,6 @@ def test_a_seed_alone_equals_the_seed_beside_others_with_layers_of_16() -> None:
     check_alone_and_beside(hidden_sizes=(16, 16))
 
 
-def test_a_seed_alone_equals_the_seed_beside_others_with_odd_layers() -> None:
-    check_alone_and_beside(hidden_sizes=(9, 7))
-
-
-def test_a_seed_alone_equals_the_seed_beside_others_in_medium_precision_with_small_products() -> (
-    None
-):
-    # torch gives a product to oneDNN from 4096 multiplications on, counted over all seeds.
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        check_alone_and_beside(batch_size=16)
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
 def test_a_seed_alone_equals_the_seed_beside_others_when_the_network_sees_the_task() -> None:
     settings: dict[str, Any] = {"hide_task_id": False, "multi_head": False, "reset_buffer": False}
     two = trained(SEEDS[:2], **settings)
