@@ -107,9 +107,9 @@ class ReplayBuffer:
         return next(iter(self.tasks)) if len(self.tasks) == 1 else None
 
     def state(self) -> dict[str, Tensor]:
-        """Return the filled part of every column and the write indices."""
+        """Return the filled part of every column, as views, and the write indices."""
         filled = int(self.size.max(initial=0))
-        state = {name: tensor[:, :filled].clone() for name, tensor in self._tensors.items()}
+        state = {name: tensor[:, :filled] for name, tensor in self._tensors.items()}
         state["position"] = torch.from_numpy(self.position.copy())
         state["size"] = torch.from_numpy(self.size.copy())
         # Stored, not recomputed: overwritten tasks stay in the set, and it decides how heads are

@@ -39,8 +39,8 @@ def _parameters(agent: Agent, part: str) -> dict[str, Tensor]:
     return agent.flats[part].views(agent.flats[part].flat)
 
 
-def state_of(agent: Agent) -> dict[str, Any]:
-    """Return everything but the environments; every tensor is a copy with leading axis S."""
+def state_of(agent: Agent, copy_data: bool = True) -> dict[str, Any]:
+    """Return everything but the environments; see `Agent.state_dict`."""
     tensors: dict[str, Tensor] = {}
     for part in agent.flats:
         tensors |= _prefixed(f"weights.{part}", _parameters(agent, part))
@@ -48,7 +48,8 @@ def state_of(agent: Agent) -> dict[str, Any]:
         tensors |= _prefixed(f"optimizer.{part}", optimizer.tensors())
     tensors |= _prefixed("method", agent.method.state)
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-    tensors |= _prefixed("buffer", agent.data_state())
+    data = _prefixed("buffer", agent.data_state())
+    tensors |= {name: t.clone() for name, t in data.items()} if copy_data else data
     if isinstance(agent._last_obs, np.ndarray):
         tensors["last_obs"] = torch.from_numpy(agent._last_obs.copy())
     numbers = {

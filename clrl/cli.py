@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from clrl import errors
 from clrl.errors import ConfigError, DamagedData
 from clrl.names import unknown
+from clrl.signals import end_like_ctrl_c
 
 HELP = """\
 Continual reinforcement learning: what does an agent keep, lose and gain when its world changes?
@@ -62,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after `clrl`; by default those the process was started with.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    end_like_ctrl_c()
     try:
         return _run(words)
     except ConfigError as error:

@@ -189,11 +189,15 @@ def evaluate(
 
 
 def _episodes(seeds: Sequence[int], task: int, step: int, how: Evaluation) -> list[list[Episode]]:
-    """The episodes of each seed: stochastic ones, then deterministic ones."""
+    """The episodes of each seed: stochastic ones, then deterministic ones.
+
+    Deterministic episodes start from the same states at every evaluation: the score of a policy
+    that has not changed does not change.
+    """
     numbers = (how.stochastic_episodes, how.deterministic_episodes)
     return [
         [
-            Episode(seed, MODES[m], generator(seed, EVALUATION, task, step, m, i))
+            Episode(seed, MODES[m], generator(seed, EVALUATION, task, (step, 0)[m], m, i))
             for m, number in enumerate(numbers)
             for i in range(number)
         ]

@@ -226,7 +226,7 @@ class Loop:
         """Writes the checkpoint of `step`, unless the newest one is of this step."""
         if step == self.saved:
             return
-        state = self.agent.state_dict()
+        state = self.agent.state_dict(copy_data=False)
         self.check(state["tensors"], step)
         records = {"metrics": self.metrics, "train": self.train}
         written = self.checkpoints.save(step, state["tensors"], {

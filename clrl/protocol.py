@@ -140,7 +140,7 @@ class _Attempt:
                 remove_leftovers(self.directory / folder)
             checkpoint = Checkpoints(self.directory / "checkpoints").newest()
             agent = make_agent()
-            facts = self.facts(run_file, checkpoint, matmul, str(agent.device))
+            facts = self.facts(run_file, checkpoint, matmul, agent)
             loop = Loop(agent, self.directory, evaluation, self.log_every, run_file, signals,
                         self.mirror)  # fmt: skip
         with closing(loop), _state(run_file, loop, facts):
@@ -148,10 +148,10 @@ class _Attempt:
         return True
 
     def facts(
-        self, run_file: RunFile, checkpoint: Checkpoint | None, matmul: str | None, device: str
+        self, run_file: RunFile, checkpoint: Checkpoint | None, matmul: str | None, agent: Agent
     ) -> dict[str, Any]:
         """What `run.json` says of this process; sets the matrix product."""
-        facts = machine(device) | {"threads": torch.get_num_threads()}
+        facts = machine(str(agent.device)) | {"threads": torch.get_num_threads()}
         before = run_file.values
         if checkpoint is not None and (changes := differences(before, facts)):
             warnings.warn(f"going on, but not bit for bit: {', '.join(changes)}", stacklevel=2)
@@ -160,9 +160,10 @@ class _Attempt:
             facts["resumed_inexact"] = before.get("resumed_inexact", False)
         if matmul is not None:
             # Two products differ in their last bits: a run keeps the one it started with.
-            facts["matmul"] = before.get("matmul") or (
-                compute.best_matmul() if matmul == "auto" else matmul
-            )
+            if matmul == "auto":
+                settings = agent.settings
+                matmul = compute.best_matmul(settings.batch_size, max(settings.hidden_sizes))
+            facts["matmul"] = before.get("matmul") or matmul
             compute.use_matmul(facts["matmul"])
         return facts
 

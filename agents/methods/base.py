@@ -7,9 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from clrl.agents.learner import Learner
+
+
+def laid_out_like(parameter: Tensor, values: Tensor) -> Tensor:
+    """Return values in a parameter's layout of memory, where element-wise work is fastest."""
+    return torch.empty_like(parameter, dtype=values.dtype).copy_(values)
 
 
 @dataclass

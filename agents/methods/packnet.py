@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from clrl.agents.learner import Learner
-from clrl.agents.methods.base import Method
+from clrl.agents.methods.base import Method, laid_out_like
 from clrl.agents.randomness import METHOD
 
 
@@ -131,7 +131,8 @@ class PackNet(Method):
         masks = {}
         for name, parameter in self.learner.protected_parameters().items():
             if f"owner.{name}" in self.state:
-                masks[name] = (self.state[f"owner.{name}"] == trainable).to(parameter.dtype)
+                mine = self.state[f"owner.{name}"] == trainable
+                masks[name] = laid_out_like(parameter, mine.to(parameter.dtype))
             else:
                 masks[name] = torch.zeros_like(parameter)
         return masks

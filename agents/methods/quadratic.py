@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from clrl.agents.methods.base import Method
+from clrl.agents.methods.base import Method, laid_out_like
 
 
 @dataclass
@@ -39,10 +39,16 @@ class QuadraticPenalty(Method):
         importance = self.importance()
         for name, parameter in self.learner.protected_parameters().items():
             key = f"importance.{name}"
-            # In the parameter's layout of memory: element-wise work is several times as fast.
-            new = torch.empty_like(parameter).copy_(importance[name])
+            new = laid_out_like(parameter, importance[name])
             self.state[key] = self.merge(self.state[key], new) if key in self.state else new
             self.state[f"anchor.{name}"] = parameter.detach().clone()
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Set importances and anchors."""
+        parameters = self.learner.protected_parameters()
+        super().load_state(
+            {key: laid_out_like(parameters[key.split(".", 1)[1]], t) for key, t in state.items()}
+        )
 
     def penalty(self) -> Tensor | None:
         """Return the penalty of each seed, [S]; None in the first task."""

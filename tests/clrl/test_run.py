@@ -130,7 +130,7 @@ def test_the_matrix_product_of_a_runs_start_is_kept(
     monkeypatch.setattr(protocol, "build_agent", lambda config: tiny.make_agent())
     monkeypatch.setattr(protocol.compute, "use_matmul", used.append)
     for best, end in (("onednn", errors.INTERRUPTED), ("default", errors.OK)):
-        monkeypatch.setattr(protocol.compute, "best_matmul", lambda best=best: best)
+        monkeypatch.setattr(protocol.compute, "best_matmul", lambda batch, width, best=best: best)
         mirror = Stopping(45) if end == errors.INTERRUPTED else protocol.Silent()
         assert run(META_WORLD, tmp_path, mirror) == end
     assert used == ["onednn", "onednn"]
