@@ -9,4 +9,6 @@ if [ $# -lt 1 ]; then
 fi
 method=$1
 shift
-exec clrl train "$method" --sequence CW10 "$@"
+clrl=$(dirname "$0")/../.venv/bin/clrl
+[ -x "$clrl" ] || clrl=clrl
+exec "$clrl" train "$method" --sequence CW10 "$@"

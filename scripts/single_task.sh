@@ -9,4 +9,6 @@ if [ $# -lt 1 ]; then
 fi
 task=$1
 shift
-exec clrl train finetuning --sequence "$task" "$@"
+clrl=$(dirname "$0")/../.venv/bin/clrl
+[ -x "$clrl" ] || clrl=clrl
+exec "$clrl" train finetuning --sequence "$task" "$@"

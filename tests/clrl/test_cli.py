@@ -8,6 +8,7 @@ import yaml
 
 from clrl import errors
 from clrl.agents.methods import METHODS
+from clrl.agents.settings import SMALL_PRESET
 from clrl.cli import COMMANDS, main
 from clrl.config import RunConfig
 from clrl.envs.tasks import METAWORLD_TASKS
@@ -72,7 +73,7 @@ def test_a_flag_wins_over_preset_method_and_learner(capsys: pytest.CaptureFixtur
     assert settings(capsys, *words).learner.max_grad_norm == 2e-5  # the method's
     assert settings(capsys, *words).learner.exploration_steps == 10_000  # the learner's
     small = settings(capsys, *words, *SMALL)
-    assert small.learner.exploration_steps == 2_000  # the preset's
+    assert small.learner.exploration_steps == SMALL_PRESET["exploration_steps"]
     assert small.learner.max_grad_norm == 2e-5
     flags = ("--sac.exploration-steps", "500", "--sac.max-grad-norm", "None")
     flagged = settings(capsys, *flags[:0], *words, *SMALL, *flags, "--retrain-steps", "10")

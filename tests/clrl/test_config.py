@@ -27,6 +27,7 @@ from clrl.errors import ConfigError, DamagedData
 from clrl.presets import PRESETS, PresetName, base_config
 
 TASKS = ("push-v3", "window-close-v3")
+STEPS = PRESETS["small"].sequence["steps_per_task"]
 positive = st.floats(1e-9, 1e6, allow_nan=False)
 
 
@@ -130,14 +131,14 @@ def test_keys_of_config_yaml_are_those_that_tools_read() -> None:
     assert values["sequence"] == {
         "name": "push-v3,window-close-v3",
         "tasks": ["push-v3", "window-close-v3"],
-        "steps_per_task": 18_000,
+        "steps_per_task": STEPS,
         "horizon": 200,
         "reward": "v2",
         "randomization": "random_init_all",
         "fixes": "patched",
     }
     assert values["learner"]["name"] == "sac"
-    assert values["method"] == {"name": "packnet", "retrain_steps": 3_000}
+    assert values["method"] == {"name": "packnet", **PRESETS["small"].method["packnet"]}
 
 
 def test_placement_and_logging_do_not_change_a_run_s_identity() -> None:
@@ -188,7 +189,7 @@ def test_the_small_preset_stands_above_the_method_s_settings() -> None:
     assert typing.get_args(PresetName) == tuple(PRESETS)
     expected = SACSettings(**{**PackNet.learner_defaults, **SMALL_PRESET})
     assert SMALL.learner == expected
-    assert SMALL.sequence.steps_per_task == 18_000
+    assert SMALL.sequence.steps_per_task == STEPS
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -219,9 +220,9 @@ def _run(**changes: Any) -> RunConfig:
         ({"initial_log_alpha": float("nan")}, "sac.initial_log_alpha is nan; it must be finite"),
         ({"hidden_sizes": [64, 0]}, r"sac.hidden_sizes is \(64, 0\); it must be above 0"),
         ({"hidden_sizes": []}, "sac.hidden_sizes is empty"),
-        ({"exploration_steps": 18_000}, "give --sac.exploration-steps below that"),
-        ({"learning_starts": 18_000}, "give --sac.learning-starts below that"),
-        ({"evals_per_task": 7}, "does not divide 18000 steps per task; give --evals-per-task 6"),
+        ({"exploration_steps": STEPS}, "give --sac.exploration-steps below that"),
+        ({"learning_starts": STEPS}, "give --sac.learning-starts below that"),
+        ({"evals_per_task": 7}, f"does not divide {STEPS} steps per task; give --evals-per-task 8"),
         ({"evals_per_task": 0}, "evals_per_task is 0"),
         ({"seeds": [0, 1, 0]}, "seed 0 is given twice in seeds 0,1,0"),
         ({"seeds": []}, "give at least one"),

@@ -149,9 +149,19 @@ def test_every_seed_step_task_and_episode_starts_elsewhere() -> None:
     for step in (10, 20):
         for task in (0, 1):
             policy = Scripted(noisy, seeds=(0, 1))
-            evaluate(policy, Simulators(lines()), [task], step, Evaluation())
+            evaluate(policy, Simulators(lines()), [task], step, Evaluation(1, 11, 0))
             places += starts(policy)
     assert len(set(places)) == len(places) == 2 * 2 * 2 * 11
+
+
+def test_deterministic_episodes_start_from_the_same_states_at_every_evaluation() -> None:
+    places = []
+    for step in (10, 20):
+        policy = Scripted(noisy, seeds=(0, 1))
+        evaluate(policy, Simulators(lines()), [0], step, Evaluation(1, 0, 5))
+        places.append(starts(policy))
+    assert places[0] == places[1]
+    assert len(set(places[0])) == 2 * 5
 
 
 def test_more_episodes_leave_the_first_ones_as_they_were() -> None:
