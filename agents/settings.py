@@ -68,6 +68,7 @@ SMALL_PRESET: dict[str, Any] = {
     "gradient_steps": 1,
     "buffer_size": 100_000,
     "gamma": 0.95,
+    "tau": 0.01,
     "initial_log_alpha": -1.0,
 }
 

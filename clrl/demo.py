@@ -16,7 +16,8 @@ from pathlib import Path
 
 from clrl import errors
 
-TASKS = ("drawer-close-v3", "handle-press-side-v3", "door-close-v3")
+# Chosen once among six easy tasks by what ten seeds learn from scratch in 10,000 steps.
+TASKS = ("drawer-close-v3", "reach-v3", "coffee-button-v3")
 METHODS = ("finetuning", "ewc", "packnet")
 SEEDS = "0..1"
 FLAGS = ("--preset", "small", "--threads", "1", "--device", "cpu")

@@ -44,8 +44,9 @@ class PackNet(Method):
         self._masks: dict[str, Tensor] | None = None
         for name, kernel in self._kernels().items():
             self.state[f"owner.{name}"] = torch.zeros_like(kernel, dtype=torch.uint8)
-        self.state["trainable"] = torch.zeros(learner.n_seeds, dtype=torch.int64)
-        self.state["biases_frozen"] = torch.zeros(learner.n_seeds, dtype=torch.bool)
+        device = next(learner.network().parameters()).device
+        for name, dtype in (("trainable", torch.int64), ("biases_frozen", torch.bool)):
+            self.state[name] = torch.zeros(learner.n_seeds, dtype=dtype, device=device)
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Set what was learned; the masks follow from it."""
