@@ -31,10 +31,10 @@ PresetName = Literal["small"]
 PRESETS: dict[str, Preset] = {
     # Minutes instead of days: easy tasks are learned, and forgetting and transfer can be seen.
     "small": Preset(
-        sequence={"steps_per_task": 10_000},
+        sequence={"steps_per_task": 7_500},
         learner=SMALL_PRESET,
-        evaluation={"evals_per_task": 8, "stochastic_episodes": 10, "deterministic_episodes": 1},
-        method={"packnet": {"retrain_steps": 1_000}},
+        evaluation={"evals_per_task": 6, "stochastic_episodes": 10, "deterministic_episodes": 1},
+        method={"packnet": {"retrain_steps": 750}},
     )
 }
 

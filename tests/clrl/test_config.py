@@ -222,7 +222,7 @@ def _run(**changes: Any) -> RunConfig:
         ({"hidden_sizes": []}, "sac.hidden_sizes is empty"),
         ({"exploration_steps": STEPS}, "give --sac.exploration-steps below that"),
         ({"learning_starts": STEPS}, "give --sac.learning-starts below that"),
-        ({"evals_per_task": 7}, f"does not divide {STEPS} steps per task; give --evals-per-task 8"),
+        ({"evals_per_task": 7}, f"does not divide {STEPS} steps per task; give --evals-per-task 6"),
         ({"evals_per_task": 0}, "evals_per_task is 0"),
         ({"seeds": [0, 1, 0]}, "seed 0 is given twice in seeds 0,1,0"),
         ({"seeds": []}, "give at least one"),
