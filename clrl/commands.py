@@ -36,13 +36,17 @@ class Evaluate:
         from clrl.config import RunConfig  # here and below: imports that take a second or more
         from clrl.results import CONFIG_FILE
 
-        names = RunConfig.load(self.run_directory / CONFIG_FILE).sequence.tasks
+        config = RunConfig.load(self.run_directory / CONFIG_FILE)
+        names = config.sequence.tasks
         for flag, task in (("task", self.task), ("after", self.after)):
             if task is not None and not 0 <= task < len(names):
                 raise ConfigError(f"--{flag} {task} is not in 0..{len(names) - 1}")
+        import torch
+
         from clrl.builder import load_policy, sequence_of
         from clrl.evaluator import Evaluation, Simulators, evaluate
 
+        torch.set_num_threads(config.placement.threads)
         agent = load_policy(self.run_directory, self.after)
         numbers = (0, self.episodes) if self.deterministic else (self.episodes, 0)
         how = Evaluation(stochastic_episodes=numbers[0], deterministic_episodes=numbers[1])
