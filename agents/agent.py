@@ -19,13 +19,14 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from torch import Tensor
 
 from clrl.agents import randomness, sb3, storage
-from clrl.agents.learner import Learner, NonFinite
+from clrl.agents.learner import Learner
 from clrl.agents.methods.base import Method
 from clrl.agents.methods.finetuning import Finetuning
 from clrl.agents.networks import full_precision
 from clrl.agents.randomness import Streams
 from clrl.agents.settings import make_settings
 from clrl.agents.spaces import TaskSpaces
+from clrl.agents.transition import Transition
 
 Self = TypeVar("Self", bound="Agent")
 
@@ -141,15 +142,7 @@ class Agent(BaseAlgorithm, Learner):
         """Return training actions in [-1, 1], [S, A], for features [S, D]."""
 
     @abstractmethod
-    def store(
-        self,
-        features: np.ndarray,
-        next_features: np.ndarray,
-        actions: np.ndarray,
-        rewards: np.ndarray,
-        ended: np.ndarray,
-        keep: list[bool],
-    ) -> None:
+    def store(self, transition: Transition) -> None:
         """Keep one transition per seed, except where `keep` is False."""
 
     @abstractmethod
@@ -209,20 +202,14 @@ class Agent(BaseAlgorithm, Learner):
         self._enter_task()
         features = self.spaces.features(self._last_obs)
         actions = self.explore(features)
-        new_obs, rewards, dones, infos = self.env.step(self.spaces.to_env(actions))
-        assert isinstance(new_obs, np.ndarray)
+        result = self.env.step(self.spaces.to_env(actions))
         self.num_timesteps += 1
         self.task_step += 1
-        next_obs = new_obs
-        ended = dones
-        if dones.any():
-            next_obs, ended = new_obs.copy(), dones.copy()
-            for s in np.flatnonzero(dones):
-                next_obs[s] = infos[s]["terminal_observation"]
-                ended[s] = not infos[s].get("TimeLimit.truncated", False)
-        keep = [not info.get("sim_warning", False) for info in infos]
-        self._check_transition(next_obs, rewards, keep)
-        self.store(features, self.spaces.features(next_obs), actions, rewards, ended, keep)
+        transition = Transition.of(self.spaces, features, actions, result)
+        transition.check_finite(self.seeds, self.task)
+        self.store(transition)
+        new_obs, rewards, dones, infos = result
+        assert isinstance(new_obs, np.ndarray)
         self._last_obs, self._last_episode_starts = new_obs, dones
         self._update_info_buffer(infos, dones)
         callbacks.update_locals(locals())
@@ -258,16 +245,6 @@ class Agent(BaseAlgorithm, Learner):
         """End the current task: the method's `on_task_end`, the task's data still in the buffer."""
         self.method.on_task_end(self.task)
         self.task_open = False
-
-    def _check_transition(
-        self, next_obs: np.ndarray, rewards: np.ndarray, keep: list[bool]
-    ) -> None:
-        for name, values in (("observation", next_obs), ("reward", rewards)):
-            if np.isfinite(values).all():
-                continue
-            for seed, row, kept in zip(self.seeds, values, keep, strict=True):
-                if kept and not np.isfinite(row).all():
-                    raise NonFinite(f"{name} of seed {seed} is not finite in task {self.task}")
 
     def losses_log(self) -> dict[str, list[float]]:
         """Return what the last update and the method report: {name: one number per seed}."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from clrl.agents.transition import Transition
 
 
 @dataclass
@@ -64,34 +64,25 @@ class ReplayBuffer:
         self.size = np.zeros(n_seeds, np.int64)
         self.tasks: set[int] = set()
 
-    def add(
-        self,
-        obs: np.ndarray,
-        next_obs: np.ndarray,
-        action: np.ndarray,
-        reward: np.ndarray,
-        done: np.ndarray,
-        task: Sequence[int],
-        keep: Sequence[bool],
-    ) -> None:
-        """Store one transition per seed, except where `keep` is False; arrays are [S, ...]."""
-        values: dict[str, Any] = {
-            "obs": obs,
-            "next_obs": next_obs,
-            "action": action,
-            "reward": reward,
-            "done": done,
-            "task": task,
+    def add(self, transition: Transition, task: int) -> None:
+        """Store one transition of a task per seed, except where its `keep` is False."""
+        values: dict[str, np.ndarray] = {
+            "obs": transition.features,
+            "next_obs": transition.next_features,
+            "action": transition.actions,
+            "reward": transition.rewards,
+            "done": transition.ended,
         }
-        for seed, kept in enumerate(keep):
+        for seed, kept in enumerate(transition.keep):
             if not kept:
                 continue
             row = self.position[seed]
             for name, value in values.items():
                 self.arrays[name][seed, row] = value[seed]
+            self.arrays["task"][seed, row] = task
             self.position[seed] = (row + 1) % self.capacity
             self.size[seed] = min(self.size[seed] + 1, self.capacity)
-            self.tasks.add(int(task[seed]))
+            self.tasks.add(task)
 
     def rows(self, index: np.ndarray) -> dict[str, Tensor]:
         """Return the transitions at positions [S, B]: {name: [S, B, ...]}."""

@@ -17,6 +17,7 @@ from clrl.agents.learner import Gaussian, report_names
 from clrl.agents.networks import HeadedNetwork, frozen, full_precision
 from clrl.agents.replay import Batch, ReplayBuffer
 from clrl.agents.settings import SACSettings
+from clrl.agents.transition import Transition
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -210,18 +211,9 @@ class ContinualSAC(Agent):
         """Set the replay buffer's contents."""
         self.buffer.load(state)
 
-    def store(
-        self,
-        features: np.ndarray,
-        next_features: np.ndarray,
-        actions: np.ndarray,
-        rewards: np.ndarray,
-        ended: np.ndarray,
-        keep: list[bool],
-    ) -> None:
+    def store(self, transition: Transition) -> None:
         """Put one transition per seed into the replay buffer."""
-        task = [self.task] * self.n_seeds
-        self.buffer.add(features, next_features, actions, rewards, ended, task, keep)
+        self.buffer.add(transition, self.task)
 
     def train_if_due(self) -> None:
         """Take the block of updates that belongs to the step just stored."""

@@ -23,6 +23,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from clrl.agents.randomness import REPLAY
 from clrl.agents.sac import ContinualSAC
+from clrl.agents.transition import Transition
 from clrl.compute import best_matmul, reuse_memory, use_matmul
 
 BATCH, ROWS = 128, 10_000
@@ -45,7 +46,7 @@ def ours(seeds: int, hidden: tuple[int, ...]) -> Callable[[], object]:
         obs, after = rng.uniform(-1, 1, (2, seeds, 39))
         action, reward = rng.uniform(-1, 1, (seeds, 4)), rng.uniform(0, 10, seeds)
         ended, keep = np.zeros(seeds, bool), [True] * seeds
-        agent.store(obs, after, action, reward, ended, keep)
+        agent.store(Transition(obs, action, reward, after, ended, keep))
     return lambda: agent.update(agent.sample(BATCH, REPLAY))
 
 

@@ -9,6 +9,7 @@ import pytest
 from clrl.agents import randomness
 from clrl.agents.randomness import Streams, environment_seed, generator
 from clrl.agents.replay import ReplayBuffer
+from clrl.agents.transition import Transition
 
 
 def test_roles_have_the_numbers_of_stored_runs() -> None:
@@ -71,7 +72,8 @@ def buffer_with(rows: int, capacity: int = 10) -> ReplayBuffer:
     buffer = ReplayBuffer(2, capacity, 1, 1)
     for i in range(rows):
         one = np.full((2, 1), i, np.float32)
-        buffer.add(one, one + 1, one, one[:, 0], np.array([0, 1]), [0, 0], [True, i % 2 == 0])
+        ended, keep = np.array([0, 1]), [True, i % 2 == 0]
+        buffer.add(Transition(one, one, one[:, 0], one + 1, ended, keep), task=0)
     return buffer
 
 

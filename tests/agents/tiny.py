@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clrl.agents.methods import METHODS, Method
 from clrl.agents.sac import ContinualSAC
+from clrl.agents.transition import Transition
 from clrl.envs.sequence import TaskSequence
 
 OBS_DIM, ACTION_DIM, HORIZON = 3, 2, 9
@@ -159,15 +160,10 @@ def fill(agent: ContinualSAC, rows: int = 40, task: int = 0) -> None:
     rng = np.random.default_rng(task)
     n = agent.n_seeds
     for _ in range(rows):
-        agent.buffer.add(
-            rng.normal(size=(n, agent.spaces.feature_dim)),
-            rng.normal(size=(n, agent.spaces.feature_dim)),
-            rng.uniform(-1, 1, (n, agent.spaces.action_dim)),
-            rng.normal(size=n),
-            rng.random(n) < 0.2,
-            [task] * n,
-            [True] * n,
-        )
+        obs, after = (rng.normal(size=(n, agent.spaces.feature_dim)) for _ in range(2))
+        action = rng.uniform(-1, 1, (n, agent.spaces.action_dim))
+        reward, ended = rng.normal(size=n), rng.random(n) < 0.2
+        agent.buffer.add(Transition(obs, action, reward, after, ended, [True] * n), task)
 
 
 def randomise(agent: ContinualSAC, scale: float = 0.3) -> None:
