@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import runpy
@@ -25,21 +24,10 @@ from clrl.errors import ConfigError, DamagedData
 from clrl.evaluator import Evaluation
 from clrl.protocol import train
 from clrl.rundir import Busy, RunFile, owned
+from tests.clrl.rundirs import files, lines
 
 tiny = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("tiny_run.py"))))
 TOTAL = 2 * tiny.STEPS_PER_TASK
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def files(directory: Path) -> dict[Path, str]:
-    return {
-        file: hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in directory.rglob("*")
-        if file.is_file() and file.name != ".owner"
-    }
 
 
 def test_events_come_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import random
@@ -28,6 +27,7 @@ from clrl.errors import ConfigError
 from clrl.evaluator import Simulators, evaluate
 from clrl.protocol import run
 from clrl.rundir import RunFile, owned
+from tests.clrl.rundirs import files, lines
 
 tiny = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("tiny_run.py"))))
 
@@ -38,18 +38,6 @@ META_WORLD = RunConfig(
     evaluation=EvaluationConfig(2, stochastic_episodes=1, deterministic_episodes=1),
     seeds=(0, 3),
 )  # fmt: skip
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def files(directory: Path) -> dict[Path, str]:
-    return {
-        file: hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in directory.rglob("*")
-        if file.is_file() and file.name != ".owner"
-    }
 
 
 class Stopping(protocol.Silent):
