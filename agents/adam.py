@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 _ALIGN = 64  # floats
+
+
+def seed_norms(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the norm over all tensors [S, ...] together, for each seed: [S]."""
+    n_seeds = tensors[0].shape[0]
+    # One norm per tensor and seed: a reduction over a row of a larger tensor may be split over
+    # threads in another way, and a seed would depend on its neighbours.
+    norms = torch._foreach_norm([tensor[s] for tensor in tensors for s in range(n_seeds)])
+    # Summed row by row: a sum over columns takes another order for another number of them.
+    return torch.stack(norms).view(-1, n_seeds).square().t().contiguous().sum(1).sqrt()
 
 
 class FlatParameters:
@@ -23,13 +34,14 @@ class FlatParameters:
     the same layout, and storing one is a plain copy (10 times as fast as a transposing one).
 
     Args:
-        module: its parameters have the leading axes `lead`.
+        named: the parameters by name, with the leading axes `lead`.
         lead: (S,) or (S, 2).
         gradients: whether the parameters are trained.
     """
 
-    def __init__(self, module: nn.Module, lead: tuple[int, ...], gradients: bool = True):
-        named = dict(module.named_parameters())
+    def __init__(
+        self, named: Mapping[str, nn.Parameter], lead: tuple[int, ...], gradients: bool = True
+    ):
         self.lead = lead
         self.slots: dict[str, tuple[int, torch.Size]] = {}
         size = 0
@@ -89,12 +101,7 @@ class SeedAdam:
     def clip(self, max_norm: float) -> Tensor:
         """Scale each seed's gradient to a norm of at most max_norm; returns the norms [S]."""
         slots = [view for _, view in self.parameters.gradient_slots]
-        n_seeds = self.parameters.lead[0]
-        # One norm per parameter and seed: a reduction over a row of a larger tensor may be split
-        # over threads in another way, and a seed would depend on its neighbours.
-        norms = torch._foreach_norm([view[s] for view in slots for s in range(n_seeds)])
-        # Summed row by row: a sum over columns takes another order for another number of them.
-        norm = torch.stack(norms).view(-1, n_seeds).square().t().contiguous().sum(1).sqrt()
+        norm = seed_norms(slots)
         scale = max_norm / norm.clamp(min=max_norm)
         for view in slots:
             view.mul_(scale.view(-1, *[1] * (view.dim() - 1)))

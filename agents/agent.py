@@ -19,7 +19,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from torch import Tensor
 
 from clrl.agents import randomness, sb3, storage
-from clrl.agents.learner import Learner
+from clrl.agents.learner import Learner, Parity
 from clrl.agents.methods.base import Method
 from clrl.agents.methods.finetuning import Finetuning
 from clrl.agents.networks import full_precision
@@ -63,10 +63,12 @@ class Agent(BaseAlgorithm, Learner):
         verbose: as in SB3.
         device: as in SB3.
         spaces: what to read and write where there is no environment.
+        parity: "original" reproduces what is taken for defects of the published code.
         **overrides: single settings.
 
     Raises:
-        ValueError: a wrong number of environments, a repeated seed, VecNormalize with seeds.
+        ValueError: a wrong number of environments, a repeated seed, VecNormalize with seeds, a
+            method that does not work on this learner.
         TypeError: an unknown setting.
     """
 
@@ -84,8 +86,10 @@ class Agent(BaseAlgorithm, Learner):
         verbose: int = 0,
         device: torch.device | str = "auto",
         spaces: TaskSpaces | None = None,
+        parity: Parity = "clean",
         **overrides: Any,
     ):
+        self.parity = parity
         self.method = replace(method) if method is not None else Finetuning()
         self.settings = make_settings(self.settings_class, settings, self.method, overrides)
         super().__init__(
@@ -113,7 +117,6 @@ class Agent(BaseAlgorithm, Learner):
         self.n_tasks = self.spaces.n_tasks
         self.streams = Streams(self.seeds)
         self.task, self.task_step, self.task_open = 0, 0, False
-        self.n_updates = 0
         self.report: dict[str, Tensor] = {}
         self._setup_model()
 
@@ -139,7 +142,7 @@ class Agent(BaseAlgorithm, Learner):
 
     @abstractmethod
     def explore(self, features: np.ndarray) -> np.ndarray:
-        """Return training actions in [-1, 1], [S, A], for features [S, D]."""
+        """Return training actions [S, A], as `to_env` takes them, for features [S, D]."""
 
     @abstractmethod
     def store(self, transition: Transition) -> None:
@@ -155,7 +158,14 @@ class Agent(BaseAlgorithm, Learner):
 
     @abstractmethod
     def act_on_features(self, features: np.ndarray, task: Any, noise: np.ndarray) -> np.ndarray:
-        """Return actions in [-1, 1], [S, K, A], for features [S, K, D]; noise 0 is the mode."""
+        """Return actions [S, K, A], as `to_env` takes them, for features [S, K, D].
+
+        Noise 0 gives the mode.
+        """
+
+    def to_env(self, actions: np.ndarray) -> np.ndarray:
+        """Map the policy's actions, in [-1, 1], to those of the environment."""
+        return self.spaces.to_env(actions)
 
     @abstractmethod
     def data_state(self) -> dict[str, Tensor]:
@@ -202,7 +212,7 @@ class Agent(BaseAlgorithm, Learner):
         self._enter_task()
         features = self.spaces.features(self._last_obs)
         actions = self.explore(features)
-        result = self.env.step(self.spaces.to_env(actions))
+        result = self.env.step(self.to_env(actions))
         self.num_timesteps += 1
         self.task_step += 1
         transition = Transition.of(self.spaces, features, actions, result)
@@ -270,7 +280,7 @@ class Agent(BaseAlgorithm, Learner):
         tasks = self.spaces.tasks(obs)
         task = tasks if isinstance(tasks, int) else torch.from_numpy(tasks).to(self.device)
         with full_precision():
-            return self.spaces.to_env(self.act_on_features(self.spaces.features(obs), task, noise))
+            return self.to_env(self.act_on_features(self.spaces.features(obs), task, noise))
 
     def predict(
         self,

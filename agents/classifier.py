@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clrl.agents import randomness
 from clrl.agents.adam import FlatParameters, SeedAdam
-from clrl.agents.learner import Categorical, Learner
+from clrl.agents.learner import Categorical, Learner, Parity
 from clrl.agents.methods.base import Method
 from clrl.agents.methods.finetuning import Finetuning
 from clrl.agents.networks import HeadedNetwork
@@ -24,6 +24,8 @@ from clrl.agents.settings import make_settings
 @dataclass(frozen=True)
 class ClassifierSettings:
     """Settings of the classifier."""
+
+    name: ClassVar[str] = "classifier"
 
     learning_rate: float = 1e-3
     """Adam's learning rate."""
@@ -37,6 +39,8 @@ class ClassifierSettings:
     """One output head per task."""
     reset_optimizer: bool = True
     """Start with a fresh optimizer when the task changes."""
+    replay: Literal["task", "all"] = "task"
+    """Train on the current task's examples, or on those of all tasks seen."""
 
 
 @dataclass
@@ -46,12 +50,12 @@ class LabelledBatch:
     Attributes:
         inputs: [S, B, D].
         labels: [S, B].
-        task: the task of all rows.
+        task: the task of all rows, or task ids [S, B].
     """
 
     inputs: Tensor
     labels: Tensor
-    task: int
+    task: int | Tensor
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ class Classifier(Learner):
         stream: the tasks.
         method: the continual-learning method; None is fine-tuning. The learner keeps a copy.
         seeds: each has its own tasks, weights and draws.
+        parity: "original" reproduces what is taken for defects of the published code.
         **overrides: single settings of `ClassifierSettings`.
 
     Example:
@@ -99,17 +104,19 @@ class Classifier(Learner):
         torch.Size([1])
     """
 
+    name: ClassVar[str] = "classifier"
+
     def __init__(
         self,
         stream: ToyStream,
         method: Method | None = None,
         seeds: Sequence[int] = (0,),
+        parity: Parity = "clean",
         **overrides: Any,
     ):
+        self.parity = parity
         self.method = replace(method) if method is not None else Finetuning()
-        self.settings = make_settings(
-            ClassifierSettings, ClassifierSettings(), self.method, overrides
-        )
+        self.settings = make_settings(ClassifierSettings, None, self.method, overrides)
         self.seeds, self.stream = tuple(seeds), stream
         self.streams = Streams(self.seeds)
         self.n_tasks, self.task = stream.n_tasks, 0
@@ -122,17 +129,27 @@ class Classifier(Learner):
             self.settings.hidden_sizes,
             self.settings.layer_norm,
         )
-        self.net.initialise(self.generators(randomness.WEIGHTS), stream.classes * heads)
+        self._draw_weights()
         self._load(0)
         self.method.attach(self)
         self.make_optimizers()
 
     def make_optimizers(self) -> None:
         """One Adam for the whole network."""
-        self.flats = {"classifier": FlatParameters(self.net, (self.n_seeds,))}
+        named = dict(self.net.named_parameters())
+        self.flats = {"classifier": FlatParameters(named, (self.n_seeds,))}
         self.optimizers = {
             "classifier": SeedAdam(self.flats["classifier"], self.settings.learning_rate)
         }
+
+    def _draw_weights(self) -> None:
+        fan_out = self.net.heads * self.net.outputs
+        self.net.initialise(self.generators(randomness.WEIGHTS), fan_out)
+
+    def reinitialise(self) -> None:
+        """Draw fresh weights and forget the optimizer's moments."""
+        self._draw_weights()
+        self.reset_optimizers()
 
     def network(self) -> HeadedNetwork:
         """Return the network."""
@@ -153,6 +170,15 @@ class Classifier(Learner):
         n = n or self.settings.batch_size
         index = self.streams.integers(role, [self.stream.examples] * self.n_seeds, n)
         return self._rows(torch.from_numpy(index))
+
+    def rows_of(self, batch: LabelledBatch) -> dict[str, Tensor]:
+        """Return inputs, labels and task ids."""
+        task = torch.as_tensor(batch.task, dtype=torch.uint8).expand(batch.labels.shape)
+        return {"inputs": batch.inputs, "labels": batch.labels, "task": task}
+
+    def batch_of(self, rows: dict[str, Tensor], role: int) -> LabelledBatch:
+        """Return the batch of stored rows; there is no noise to draw."""
+        return LabelledBatch(rows["inputs"], rows["labels"], rows["task"].long())
 
     def train_task(self, task: int, steps: int) -> None:
         """Train on a task for a number of updates, with the method's hooks around it."""

@@ -7,18 +7,25 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clrl.agents.adam import FlatParameters, SeedAdam
+from clrl.agents.adam import FlatParameters, SeedAdam, seed_norms
 from clrl.agents.networks import SeedLayerNorm, SeedLinear, recorders
 from clrl.agents.randomness import Streams
 
 if TYPE_CHECKING:
     from clrl.agents.methods.base import Method
+
+
+MEASURE_EVERY = 1_000
+"""Updates between two measurements of gradient norms: a fixed number, so that what is logged does
+not depend on how often it is logged, and a resumed run logs the same."""
+
+Parity = Literal["clean", "original"]
 
 
 class NonFinite(ValueError):
@@ -59,7 +66,9 @@ class Learner(ABC):
     """SAC, PPO or the classifier, as a method sees it.
 
     Attributes:
+        name: "sac", "ppo" or "classifier".
         method: the continual-learning method whose hooks `update` calls.
+        parity: "original" reproduces what is taken for defects of the published code.
         seeds: the seeds trained side by side; every tensor has them as leading axis.
         n_tasks: length of the sequence.
         task: position of the current task.
@@ -67,9 +76,14 @@ class Learner(ABC):
         flats: parameters of each network in one tensor, by part.
         optimizers: one per trained part, in the order they step.
         max_grad_norm: clip of each part's gradient norm, per seed; None for no clip.
+        n_updates: updates taken.
+        gradient_norms: {name: [S]}, measured at every 1,000th update: of the learner's own
+            gradient at the protected parameters and, where there is one, of the penalty's.
     """
 
+    name: ClassVar[str]
     method: Method
+    parity: Parity = "clean"
     seeds: tuple[int, ...]
     n_tasks: int
     task: int
@@ -77,6 +91,8 @@ class Learner(ABC):
     flats: dict[str, FlatParameters]
     optimizers: dict[str, SeedAdam]
     max_grad_norm: float | None = None
+    n_updates: int = 0
+    gradient_norms: dict[str, Tensor] = {}
 
     @property
     def n_seeds(self) -> int:
@@ -102,12 +118,28 @@ class Learner(ABC):
         """
 
     @abstractmethod
+    def rows_of(self, batch: Any) -> dict[str, Tensor]:
+        """Return what a memory keeps of a batch, {name: [S, B, ...]}: no noise; the task ids."""
+
+    @abstractmethod
+    def batch_of(self, rows: dict[str, Tensor], role: int) -> Any:
+        """Return the batch of stored rows, with fresh noise from the generators of `role`."""
+
+    @abstractmethod
+    def reinitialise(self) -> None:
+        """Start anew as a fresh learner: weights, optimizers and data; the streams go on."""
+
+    @abstractmethod
     def output_distributions(self, batch: Any) -> Gaussian | Categorical:
         """Return what the network predicts for a batch, with gradients."""
 
     @abstractmethod
     def make_optimizers(self) -> None:
         """Gather the networks' parameters in `flats` and give each trained part an optimizer."""
+
+    def prepare(self, batch: Any) -> Any:
+        """Return the batch that `losses` gets; called before it, for what changes with the data."""
+        return batch
 
     def after_step(self) -> None:  # noqa: B027 - most learners need nothing here
         """Do what follows an optimizer step (Polyak averaging)."""
@@ -128,6 +160,11 @@ class Learner(ABC):
         """Return the gradients of `network()`'s parameters, to be changed in place."""
         parameters = self.optimizers[self.protected_part].parameters
         return dict(zip(parameters.slots, (g for _, g in parameters.gradient_slots), strict=True))
+
+    @property
+    def network_parts(self) -> list[str]:
+        """Keys of `optimizers` that train networks (not SAC's entropy coefficient)."""
+        return list(self.optimizers)
 
     @property
     def protected_part(self) -> str:
@@ -166,20 +203,45 @@ class Learner(ABC):
         Returns:
             The losses [S] of every part, and "penalty" [S] where the method has one.
         """
-        batch = self.method.mix(batch)
-        losses = self.losses(batch)
+        losses = self.losses(self.prepare(self.method.mix(batch)))
         penalty = self.method.penalty()
         if penalty is not None:
             losses["penalty"] = penalty
-        self.take_gradients(losses)
+        if self.n_updates % MEASURE_EVERY == 0:
+            self.measure_gradients(losses)
+        else:
+            self.take_gradients(losses)
         self.method.adjust_gradients()
+        self.clip_gradients()
         for optimizer in self.optimizers.values():
-            if self.max_grad_norm is not None:
-                optimizer.clip(self.max_grad_norm)
             optimizer.step()
         self.after_step()
         self.method.after_step()
+        self.n_updates += 1
         return {name: loss.detach() for name, loss in losses.items()}
+
+    def clip_gradients(self) -> None:
+        """Clip the gradient norm of every part."""
+        if self.max_grad_norm is not None:
+            for optimizer in self.optimizers.values():
+                optimizer.clip(self.max_grad_norm)
+
+    def measure_gradients(self, losses: dict[str, Tensor]) -> None:
+        """Take gradients and set `gradient_norms`; the gradients are the same."""
+        names = self.protected_parameters()
+        pulls: dict[str, Tensor] = {}
+        if "penalty" in losses:
+            parameters, penalty = list(names.values()), losses["penalty"].sum()
+            found = torch.autograd.grad(
+                penalty, parameters, retain_graph=True, materialize_grads=True
+            )
+            pulls = dict(zip(names, found, strict=True))
+        self.take_gradients(losses)
+        total = self.gradients()
+        own = [total[name] - pulls[name] if pulls else total[name] for name in names]
+        self.gradient_norms = {"gradient/rl": seed_norms(own)}
+        if pulls:
+            self.gradient_norms["gradient/penalty"] = seed_norms(list(pulls.values()))
 
     def take_gradients(self, losses: dict[str, Tensor]) -> None:
         """Put the gradients of summed losses into every optimizer's `grad`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -55,9 +56,9 @@ def target_entropy(action_dim: int, output_std: float) -> float:
 class _LogAlpha(nn.Module):
     """The log entropy coefficient of every task: [S, tasks]."""
 
-    def __init__(self, n_seeds: int, n_tasks: int, start: float):
+    def __init__(self, n_seeds: int, n_tasks: int):
         super().__init__()
-        self.value = nn.Parameter(torch.full((n_seeds, n_tasks), start))
+        self.value = nn.Parameter(torch.zeros(n_seeds, n_tasks))
 
     def of(self, task: int | Tensor) -> Tensor:
         """Return the coefficients of a batch: [S, 1], or [S, B] for task ids [S, B]."""
@@ -85,6 +86,7 @@ class ContinualSAC(Agent):
         10
     """
 
+    name: ClassVar[str] = "sac"
     settings_class: ClassVar[type] = SACSettings
     settings: SACSettings
 
@@ -95,26 +97,42 @@ class ContinualSAC(Agent):
         inputs = self.spaces.feature_dim + (0 if s.hide_task_id else self.spaces.one_hot_dim)
         shape, a = (heads, s.hidden_sizes, s.layer_norm), self.spaces.action_dim
         self.actor = HeadedNetwork(lead, inputs, 2 * a, *shape)
-        # Continual World has one layer for the mean and one for the deviation, each a * heads wide.
-        self.actor.initialise(self.generators(randomness.WEIGHTS), head_fan_out=a * heads)
         twins = (self.n_seeds, 2)
         self.critic = HeadedNetwork(twins, inputs + a, 1, *shape)
-        self.critic.initialise(self.generators(randomness.WEIGHTS), head_fan_out=heads)
         self.target_critic = HeadedNetwork(twins, inputs + a, 1, *shape)
-        self.log_alpha = _LogAlpha(self.n_seeds, self.n_tasks, s.initial_log_alpha)
+        self.log_alpha = _LogAlpha(self.n_seeds, self.n_tasks)
+        self._draw_weights()
         for network in (self.actor, self.critic, self.target_critic, self.log_alpha):
             network.to(self.device)
         self.buffer = ReplayBuffer(self.n_seeds, s.buffer_size, self.spaces.feature_dim, a)
         self.target_entropy = target_entropy(a, s.target_output_std)
         self.max_grad_norm = s.max_grad_norm
 
+    def _draw_weights(self) -> None:
+        rngs, a = self.generators(randomness.WEIGHTS), self.spaces.action_dim
+        # Continual World has one layer for the mean and one for the deviation, each a * heads wide.
+        self.actor.initialise(rngs, head_fan_out=a * self.actor.heads)
+        self.critic.initialise(rngs, head_fan_out=self.critic.heads)
+        self.log_alpha.value.data.fill_(self.settings.initial_log_alpha)
+
+    def reinitialise(self) -> None:
+        """Draw fresh weights, empty the buffer, forget the optimizers' moments."""
+        self._draw_weights()
+        self.flats["target"].flat.copy_(self.flats["critic"].flat)
+        self.buffer.clear()
+        self.reset_optimizers()
+
     def make_optimizers(self) -> None:
         """One Adam each for actor, critics and entropy coefficients."""
         s, twins = self.settings, (self.n_seeds, 2)
+        parts = {
+            "actor": (self.actor, (self.n_seeds,)),
+            "critic": (self.critic, twins),
+            "alpha": (self.log_alpha, (self.n_seeds,)),
+        }
         self.flats = {
-            "actor": FlatParameters(self.actor, (self.n_seeds,)),
-            "critic": FlatParameters(self.critic, twins),
-            "alpha": FlatParameters(self.log_alpha, (self.n_seeds,)),
+            part: FlatParameters(dict(module.named_parameters()), lead)
+            for part, (module, lead) in parts.items()
         }
         self.optimizers = {
             part: SeedAdam(
@@ -122,12 +140,18 @@ class ContinualSAC(Agent):
             )
             for part, flat in self.flats.items()
         }
-        self.flats["target"] = FlatParameters(self.target_critic, twins, gradients=False)
+        targets = dict(self.target_critic.named_parameters())
+        self.flats["target"] = FlatParameters(targets, twins, gradients=False)
         self.flats["target"].flat.copy_(self.flats["critic"].flat)
 
     def network(self) -> HeadedNetwork:
         """Return the actor."""
         return self.actor
+
+    @property
+    def network_parts(self) -> list[str]:
+        """Actor and critics."""
+        return ["actor", "critic"]
 
     def action_distribution(self, features: Tensor, task: int | Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log standard deviation of the action before squashing."""
@@ -169,17 +193,34 @@ class ContinualSAC(Agent):
         """Draw transitions of every seed uniformly with replacement, and noise."""
         n = n or self.settings.batch_size
         index = self.streams.integers(role, self.buffer.size.tolist(), n)
-        noise = torch.from_numpy(self.streams.normal(role, (2, n, self.spaces.action_dim)))
-        rows = {name: rows.to(self.device) for name, rows in self.buffer.rows(index).items()}
+        batch = self.batch_of(self.buffer.rows(index), role)
         only = self.buffer.only_task()
-        noise = noise.to(self.device)
+        return batch if only is None else replace(batch, task=only)
+
+    def rows_of(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the transitions, as the replay buffer keeps them."""
+        task = torch.as_tensor(batch.task, dtype=torch.uint8, device=batch.reward.device)
+        return {
+            "obs": batch.obs,
+            "next_obs": batch.next_obs,
+            "action": batch.action,
+            "reward": batch.reward,
+            "done": batch.done.to(torch.uint8),
+            "task": task.expand(batch.reward.shape),
+        }
+
+    def batch_of(self, rows: dict[str, Tensor], role: int) -> Batch:
+        """Return the batch of stored transitions, with noise for the policy's actions."""
+        shape = (2, rows["reward"].shape[1], self.spaces.action_dim)
+        noise = torch.from_numpy(self.streams.normal(role, shape)).to(self.device)
+        rows = {name: values.to(self.device) for name, values in rows.items()}
         return Batch(
             obs=rows["obs"],
             action=rows["action"],
             reward=rows["reward"],
             next_obs=rows["next_obs"],
             done=rows["done"].float(),
-            task=rows["task"].long() if only is None else only,
+            task=rows["task"].long(),
             noise=noise[:, 0],
             next_noise=noise[:, 1],
         )
@@ -222,8 +263,7 @@ class ContinualSAC(Agent):
             return
         for _ in range(s.gradient_steps):
             losses = self.update(self.sample(None, randomness.REPLAY))
-            self.n_updates += 1
-        self.report = report_names(losses)
+        self.report = report_names(losses) | self.gradient_norms
         self.report["alpha/value"] = self.log_alpha.value[:, self.task].detach().exp()
         self.check_finite(losses)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from clrl.agents.methods.base import Method
 
@@ -12,6 +12,8 @@ from clrl.agents.methods.base import Method
 @dataclass(frozen=True)
 class SACSettings:
     """Settings of SAC; the defaults are Continual World's (arXiv 2105.10919, input_args.py)."""
+
+    name: ClassVar[str] = "sac"
 
     learning_rate: float = 1e-3
     """Adam's learning rate (Continual World: 1e-3)."""
@@ -49,6 +51,16 @@ class SACSettings:
     """Start with fresh optimizers when the task changes (Continual World: on)."""
     reset_critic: bool = False
     """Draw new critics when the task changes (Continual World: off)."""
+    replay: Literal["fifo", "reservoir"] = "fifo"
+    """What a full buffer forgets: the oldest transition, or one at random, so that it stays a
+    uniform sample of everything seen (Continual World's perfect memory)."""
+    exploration: Literal["uniform", "best_return"] = "uniform"
+    """How a task starts: uniformly random actions (Continual World), or the heads of old tasks,
+    each for one episode and then the best of them (ClonEx, arXiv 2209.13900)."""
+    popart: bool = False
+    """Normalise each task's critic targets (PopArt; Continual World's multi-task runs)."""
+    popart_beta: float = 3e-4
+    """Step size of PopArt's running mean and scale (Continual World: 3e-4)."""
     max_grad_norm: float | None = None
     """Clip of the gradient norm of actor, critics and entropy coefficient; none by default."""
     adam_beta1: float = 0.9
@@ -73,18 +85,20 @@ SMALL_PRESET: dict[str, Any] = {
 }
 
 
-def make_settings(kind: type, given: Any, method: Method, overrides: dict[str, Any]) -> Any:
+def make_settings(kind: Any, given: Any, method: Method, overrides: dict[str, Any]) -> Any:
     """Return a learner's settings.
 
     Args:
         kind: the learner's settings dataclass.
         given: complete settings, or None for the published ones of learner and method.
-        method: its `learner_defaults` count where `given` is None.
+        method: its `learner_defaults` for this learner count where `given` is None.
         overrides: single settings; they win.
 
     Raises:
         TypeError: a setting that the learner does not have, with the closest name.
+        ValueError: the method does not work on this learner.
     """
+    method.check_learner(kind.name)
     known = [field.name for field in fields(kind)]
     for name in overrides:
         if name not in known:
@@ -93,5 +107,5 @@ def make_settings(kind: type, given: Any, method: Method, overrides: dict[str, A
             raise TypeError(
                 f"{kind.__name__} has no setting {name}{hint} (it has {', '.join(known)})"
             )
-    base = given if given is not None else kind(**method.learner_defaults)
+    base = given if given is not None else kind(**method.learner_defaults.get(kind.name, {}))
     return replace(base, **overrides)

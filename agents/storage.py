@@ -78,6 +78,8 @@ def load_state(agent: Agent, state: dict[str, Any]) -> None:
         setattr(agent, name, value)
     agent.streams.load_state(numbers["streams"])
     agent.report = {name: torch.tensor(values) for name, values in numbers["report"].items()}
+    measured = agent.report.items()
+    agent.gradient_norms = {n: values for n, values in measured if n.startswith("gradient/")}
 
 
 def policy_of(agent: Agent) -> dict[str, Tensor]:
@@ -120,6 +122,7 @@ def take(agent: A, index: int) -> A:
         seeds=[agent.seeds[index]],
         device=agent.device,
         spaces=agent.spaces,
+        parity=agent.parity,
     )
     state = state_of(agent)
     tensors = {name: tensor[index : index + 1] for name, tensor in state["tensors"].items()}
@@ -144,6 +147,7 @@ def save(agent: Agent, path: str | Path, exclude: Sequence[str]) -> None:
         "settings": asdict(agent.settings),
         "method": {"name": type(agent.method).__name__, **asdict(agent.method)},
         "seeds": list(agent.seeds),
+        "parity": agent.parity,
         "n_tasks": agent.n_tasks,
         "observation_space": _box(agent.spaces.observation),
         "action_space": _box(agent.spaces.action),
@@ -175,6 +179,7 @@ def load(
         seeds=about["seeds"],
         device=device,
         spaces=spaces,
+        parity=about["parity"],
         **kwargs,
     )
     load_state(agent, state)

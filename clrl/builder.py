@@ -28,7 +28,7 @@ def build_agent(config: RunConfig) -> ContinualSAC:
     make = partial(continual_world, tasks, steps, **settings)
     env = SeedVecEnv([make] * len(config.seeds), [environment_seed(s) for s in config.seeds])
     return ContinualSAC(env, config.method, config.learner, seeds=config.seeds,
-                        device=config.placement.device)  # fmt: skip
+                        parity=config.parity, device=config.placement.device)  # fmt: skip
 
 
 def load_policy(directory: str | Path, task: int | None = None) -> ContinualSAC:
@@ -74,15 +74,14 @@ def describe(agent: Agent, evaluation: Evaluation) -> dict[str, Any]:
     sequence = sequence_of(agent)
     names = {kind: name for name, kind in METHODS.items()}
     method = names.get(type(agent.method), type(agent.method).__name__)
-    learner = type(agent).__name__.removeprefix("Continual").lower()
     config = {
         "sequence": {"name": "custom", "tasks": sequence.task_names,
                      "steps_per_task": sequence.steps_per_task},
-        "learner": {"name": learner, **dataclasses.asdict(agent.settings)},
+        "learner": {"name": agent.name, **dataclasses.asdict(agent.settings)},
         "method": {"name": method, **dataclasses.asdict(agent.method)},
         "evaluation": dataclasses.asdict(evaluation),
         "seeds": agent.seeds,
-        "parity": "clean",
+        "parity": agent.parity,
     }  # fmt: skip
     return _plain(config)
 

@@ -53,7 +53,7 @@ def base_config(tasks: tuple[str, ...], method: str, preset: str | None = None) 
     kind = METHODS[method]
     config = RunConfig(
         sequence=SequenceConfig(tasks),
-        learner=SACSettings(**kind.learner_defaults),
+        learner=SACSettings(**kind.learner_defaults.get("sac", {})),
         method=kind(),
     )
     if preset is None:

@@ -30,7 +30,9 @@ class Method:
         paper: where the method was published.
         uses_task_boundaries: whether it must be told when a task ends or starts.
         uses_task_id: whether it must be told which task it is evaluated on.
-        learner_defaults: settings of the learner that belong to the published method.
+        learner_defaults: settings that belong to the published method, by the learner's name.
+        refused: learners that the method does not work on, {name: reason}.
+        interleaved: whether tasks take turns, an episode each, instead of one after the other.
         state: what it has learned.
         learner: the learner it was attached to.
     """
@@ -38,11 +40,23 @@ class Method:
     paper: ClassVar[str] = ""
     uses_task_boundaries: ClassVar[bool] = False
     uses_task_id: ClassVar[bool] = False
-    learner_defaults: ClassVar[dict[str, Any]] = {}
+    learner_defaults: ClassVar[dict[str, dict[str, Any]]] = {}
+    refused: ClassVar[dict[str, str]] = {}
+    interleaved: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self.state: dict[str, Tensor] = {}
         self.learner: Learner
+
+    @classmethod
+    def check_learner(cls, name: str) -> None:
+        """Raise ValueError if the method does not work on a learner."""
+        if name in cls.refused:
+            works = [n for n in ("sac", "ppo", "classifier") if n not in cls.refused]
+            raise ValueError(
+                f"{cls.__name__} does not work on the learner {name}: {cls.refused[name]}; "
+                f"it works on {', '.join(works)}"
+            )
 
     def attach(self, learner: Learner) -> None:
         """Get to know the learner; called once, before the first step and before its optimizers."""

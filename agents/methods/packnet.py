@@ -33,7 +33,7 @@ class PackNet(Method):
     paper: ClassVar[str] = "Mallya & Lazebnik 2018, arXiv 1711.05769"
     uses_task_boundaries: ClassVar[bool] = True
     uses_task_id: ClassVar[bool] = True
-    learner_defaults: ClassVar[dict[str, Any]] = {"max_grad_norm": 2e-5}
+    learner_defaults: ClassVar[dict[str, dict[str, Any]]] = {"sac": {"max_grad_norm": 2e-5}}
 
     retrain_steps: int = 100_000
     """Updates after pruning (Continual World: 100,000)."""

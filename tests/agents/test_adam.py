@@ -41,7 +41,7 @@ def joined(flat: FlatParameters, tensor: Tensor | None = None) -> Tensor:
 
 
 def make(n_seeds: int, start: Tensor | None = None, **kwargs: Any) -> SeedAdam:
-    flat = FlatParameters(Parameters(n_seeds, start), (n_seeds,))
+    flat = FlatParameters(dict(Parameters(n_seeds, start).named_parameters()), (n_seeds,))
     return SeedAdam(flat, lr=1e-2, **kwargs)
 
 
@@ -56,7 +56,7 @@ def trained(n_seeds: int, steps: int = STEPS, **kwargs: Any) -> SeedAdam:
 def test_flat_parameters_are_the_modules_own() -> None:
     module = Parameters(3)
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
-    flat = FlatParameters(module, (3,))
+    flat = FlatParameters(dict(module.named_parameters()), (3,))
     assert {name: (slot[1]) for name, slot in flat.slots.items()} == {
         "matrix": torch.Size([3, 7, 5]),
         "vector": torch.Size([3, 11]),

@@ -201,6 +201,7 @@ class Counted(ContinualSAC):
 
     def update(self, batch: Any) -> dict[str, Tensor]:
         self.updates.append((self.task_step, int(self.buffer.size[0])))
+        self.n_updates += 1
         return {}
 
     def sample(self, n: int | None, role: int) -> Any:

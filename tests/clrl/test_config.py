@@ -180,14 +180,14 @@ def test_the_default_directory_names_sequence_and_method() -> None:
 def test_the_published_settings_of_learner_and_method_are_the_defaults() -> None:
     assert base_config(CW10, "finetuning").learner == SACSettings()
     published = base_config(CW10, "packnet")
-    assert published.learner == SACSettings(**PackNet.learner_defaults)
+    assert published.learner == SACSettings(**PackNet.learner_defaults["sac"])
     assert published.method == PackNet()
     assert published.sequence.steps_per_task == 1_000_000
 
 
 def test_the_small_preset_stands_above_the_method_s_settings() -> None:
     assert typing.get_args(PresetName) == tuple(PRESETS)
-    expected = SACSettings(**{**PackNet.learner_defaults, **SMALL_PRESET})
+    expected = SACSettings(**{**PackNet.learner_defaults["sac"], **SMALL_PRESET})
     assert SMALL.learner == expected
     assert SMALL.sequence.steps_per_task == STEPS
 
