@@ -29,7 +29,7 @@ def check_learner(learner: SACSettings) -> None:
             "target_output_std", "max_grad_norm", "adam_eps", "hidden_sizes",
         ],
         not_negative=["exploration_steps", "learning_starts"],
-        shares=["gamma", "tau", "adam_beta1", "adam_beta2"],
+        shares=["gamma", "tau", "adam_beta1", "adam_beta2", "popart_beta"],
         finite=["initial_log_alpha"],
     )  # fmt: skip
     if not learner.hidden_sizes:
