@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 import gymnasium as gym
 import numpy as np
 import torch
+import torch.nn.functional as F
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.policies import BasePolicy
@@ -50,7 +51,9 @@ class Agent(BaseAlgorithm, Learner):
       with oneDNN products, batch_size times width exceeds 4,096 (below that it takes others).
 
     A change of task is seen in the observation's one-hot: the hooks of the method run between two
-    steps. A training protocol that needs to act in between calls `end_task` and `start_task`.
+    steps. A training protocol that needs to act in between calls `end_task` and `start_task`. With
+    a method that is `interleaved` every seed may be in another task: all of them together count as
+    one task, number 0, that starts once.
 
     Args:
         env: an environment or a VecEnv with one environment per seed. Its attribute `n_tasks` says
@@ -73,7 +76,10 @@ class Agent(BaseAlgorithm, Learner):
     """
 
     settings_class: ClassVar[type]
-    settings: Any
+    counters: ClassVar[tuple[str, ...]] = (
+        "num_timesteps", "task", "task_step", "task_open", "n_updates", "_episode_num",
+    )  # fmt: skip
+    """Attributes that are saved as numbers."""
 
     def __init__(
         self,
@@ -117,6 +123,7 @@ class Agent(BaseAlgorithm, Learner):
         self.n_tasks = self.spaces.n_tasks
         self.streams = Streams(self.seeds)
         self.task, self.task_step, self.task_open = 0, 0, False
+        self.acting_task: int | np.ndarray = 0
         self.report: dict[str, Tensor] = {}
         self._setup_model()
 
@@ -164,8 +171,17 @@ class Agent(BaseAlgorithm, Learner):
         """
 
     def to_env(self, actions: np.ndarray) -> np.ndarray:
-        """Map the policy's actions, in [-1, 1], to those of the environment."""
+        """Map the policy's actions, by default in [-1, 1], to those of the environment."""
         return self.spaces.to_env(actions)
+
+    def with_task(self, features: Tensor, task: int | Tensor) -> Tensor:
+        """Append the task's one-hot to features [S, B, D] where the networks may see it."""
+        if self.settings.hide_task_id or self.spaces.one_hot_dim == 0:
+            return features
+        if isinstance(task, int):
+            task = torch.full(features.shape[:-1], task, device=features.device)
+        one_hot = F.one_hot(task, self.spaces.one_hot_dim).to(features.dtype)
+        return torch.cat([features, one_hot], dim=-1)
 
     @abstractmethod
     def data_state(self) -> dict[str, Tensor]:
@@ -216,7 +232,7 @@ class Agent(BaseAlgorithm, Learner):
         self.num_timesteps += 1
         self.task_step += 1
         transition = Transition.of(self.spaces, features, actions, result)
-        transition.check_finite(self.seeds, self.task)
+        transition.check_finite(self.seeds, self.acting_task)
         self.store(transition)
         new_obs, rewards, dones, infos = result
         assert isinstance(new_obs, np.ndarray)
@@ -234,7 +250,11 @@ class Agent(BaseAlgorithm, Learner):
     def _enter_task(self) -> None:
         """Switch tasks when the observation shows another one."""
         assert isinstance(self._last_obs, np.ndarray)
-        observed = self.spaces.tasks(self._last_obs)
+        observed = self.acting_task = self.spaces.tasks(self._last_obs)
+        if self.method.interleaved:
+            # Per seed even where they agree: what a seed computes must not depend on the others.
+            self.acting_task = np.array(np.broadcast_to(observed, self.n_seeds))
+            observed = 0
         if not isinstance(observed, int):
             raise ValueError(
                 f"the environments are in tasks {observed}; needed is one for all seeds"
@@ -243,6 +263,12 @@ class Agent(BaseAlgorithm, Learner):
             self.end_task()
         if not self.task_open:
             self.start_task(observed)
+
+    def acting_heads(self) -> int | Tensor:
+        """Return the task that all seeds act in, or their tasks [S, 1]."""
+        if isinstance(self.acting_task, int):
+            return self.acting_task
+        return torch.from_numpy(self.acting_task).to(self.device).unsqueeze(1)
 
     def start_task(self, task: int) -> None:
         """Begin a task: reset what the settings say, then the method's `on_task_start`."""
@@ -266,7 +292,10 @@ class Agent(BaseAlgorithm, Learner):
     def act(
         self, obs: np.ndarray, deterministic: np.ndarray | bool, noise: np.ndarray | None = None
     ) -> np.ndarray:
-        """Return the environment's actions [S, K, A] for observations [S, K, D]; draws nothing.
+        """Return the environment's actions [S, K, A] for observations [S, K, D].
+
+        Draws nothing, but for the weights of a method with `noisy_weights`: one draw, from the
+        EVALUATION stream, serves all rows of a kind (deterministic or not).
 
         Args:
             obs: observations with the task's one-hot.
@@ -279,8 +308,17 @@ class Agent(BaseAlgorithm, Learner):
         noise = np.where(mode[:, None], np.float32(0.0), noise)
         tasks = self.spaces.tasks(obs)
         task = tasks if isinstance(tasks, int) else torch.from_numpy(tasks).to(self.device)
+        features = self.spaces.features(obs)
         with full_precision():
-            return self.to_env(self.act_on_features(self.spaces.features(obs), task, noise))
+            if not self.method.noisy_weights:
+                return self.to_env(self.act_on_features(features, task, noise))
+            actions = np.empty_like(noise)
+            for kind in np.unique(mode):
+                rows = np.flatnonzero(mode == kind)
+                some = task if isinstance(task, int) else task[:, rows]
+                with self.method.acting(bool(kind)):
+                    actions[:, rows] = self.act_on_features(features[:, rows], some, noise[:, rows])
+        return self.to_env(actions)
 
     def predict(
         self,
@@ -307,10 +345,18 @@ class Agent(BaseAlgorithm, Learner):
         return (actions[0] if single else actions), state
 
     @contextlib.contextmanager
-    def evaluating(self, task: int) -> Iterator[None]:
-        """Give the weights the form in which the method evaluates a task."""
-        with torch.no_grad(), self.method.evaluating(task):
-            yield
+    def evaluating(self, task: int, *key: int) -> Iterator[None]:
+        """Give the weights the form in which the method evaluates a task.
+
+        Args:
+            task: which task.
+            *key: makes what is drawn inside a function of seed, task and key; without it the
+                EVALUATION stream goes on.
+        """
+        apart = self.streams.apart(randomness.EVALUATION, task, *key)
+        with apart if key else contextlib.nullcontext(), torch.no_grad():
+            with self.method.evaluating(task):
+                yield
 
     # Storing
 
@@ -327,7 +373,10 @@ class Agent(BaseAlgorithm, Learner):
         storage.load_state(self, state)
 
     def policy_state(self) -> dict[str, Tensor]:
-        """Return what acting needs: the parameters of `network()` and the method's state."""
+        """Return what acting needs: the parameters of `network()` and the method's state.
+
+        Examples of old tasks are left out: a method trains with them, and they are large.
+        """
         return storage.policy_of(self)
 
     def load_policy_state(self, tensors: dict[str, Tensor]) -> None:

@@ -130,7 +130,9 @@ class Classifier(Learner):
             self.settings.layer_norm,
         )
         self._draw_weights()
-        self._load(0)
+        tasks = [[stream.task(s, task) for s in self.seeds] for task in range(self.n_tasks)]
+        self._inputs = torch.from_numpy(np.stack([[x for x, _ in seeds] for seeds in tasks]))
+        self._labels = torch.from_numpy(np.stack([[y for _, y in seeds] for seeds in tasks]))
         self.method.attach(self)
         self.make_optimizers()
 
@@ -166,10 +168,12 @@ class Classifier(Learner):
         return {"classifier": loss.view(self.n_seeds, -1).mean(-1)}
 
     def sample(self, n: int | None, role: int) -> LabelledBatch:
-        """Draw training examples of the current task with replacement."""
-        n = n or self.settings.batch_size
-        index = self.streams.integers(role, [self.stream.examples] * self.n_seeds, n)
-        return self._rows(torch.from_numpy(index))
+        """Draw training examples with replacement, of the current task or of all tasks seen."""
+        n, examples = n or self.settings.batch_size, self.stream.examples
+        every = self.settings.replay == "all"
+        high = (self.task + 1) * examples if every else examples
+        index = torch.from_numpy(self.streams.integers(role, [high] * self.n_seeds, n))
+        return self._rows(index % examples, index // examples if every else self.task)
 
     def rows_of(self, batch: LabelledBatch) -> dict[str, Tensor]:
         """Return inputs, labels and task ids."""
@@ -182,7 +186,7 @@ class Classifier(Learner):
 
     def train_task(self, task: int, steps: int) -> None:
         """Train on a task for a number of updates, with the method's hooks around it."""
-        self._load(task)
+        self.task = task
         if task > 0 and self.settings.reset_optimizer:
             self.reset_optimizers()
         self.method.on_task_start(task)
@@ -192,21 +196,15 @@ class Classifier(Learner):
 
     def accuracy(self, task: int) -> Tensor:
         """Return the share of a task's test examples that is classified rightly, [S]."""
-        current = self.task
-        self._load(task)
         rows = torch.arange(self.stream.examples, 2 * self.stream.examples)
-        batch = self._rows(rows.expand(self.n_seeds, -1))
+        batch = self._rows(rows.expand(self.n_seeds, -1), task)
         with torch.no_grad(), self.method.evaluating(task):
             right = self.net(batch.inputs, task).argmax(-1) == batch.labels
-        self._load(current)
         return right.float().mean(-1)
 
-    def _load(self, task: int) -> None:
-        tasks = [self.stream.task(seed, task) for seed in self.seeds]
-        self.task = task
-        self._inputs = torch.from_numpy(np.stack([x for x, _ in tasks]))
-        self._labels = torch.from_numpy(np.stack([y for _, y in tasks]))
-
-    def _rows(self, index: Tensor) -> LabelledBatch:
+    def _rows(self, index: Tensor, task: int | Tensor) -> LabelledBatch:
+        """Return examples at positions [S, B] of one task or of tasks [S, B]."""
         seeds = torch.arange(self.n_seeds).unsqueeze(1)
-        return LabelledBatch(self._inputs[seeds, index], self._labels[seeds, index], self.task)
+        return LabelledBatch(
+            self._inputs[task, seeds, index], self._labels[task, seeds, index], task
+        )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from clrl.agents.adam import FlatParameters, SeedAdam, seed_norms
-from clrl.agents.networks import SeedLayerNorm, SeedLinear, recorders
+from clrl.agents.networks import Recorder, recorders
 from clrl.agents.randomness import Streams
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Learner(ABC):
 
     Attributes:
         name: "sac", "ppo" or "classifier".
+        settings: of the learner.
         method: the continual-learning method whose hooks `update` calls.
         parity: "original" reproduces what is taken for defects of the published code.
         seeds: the seeds trained side by side; every tensor has them as leading axis.
@@ -82,6 +83,7 @@ class Learner(ABC):
     """
 
     name: ClassVar[str]
+    settings: Any
     method: Method
     parity: Parity = "clean"
     seeds: tuple[int, ...]
@@ -176,7 +178,7 @@ class Learner(ABC):
         return self.streams.of(role)
 
     @contextlib.contextmanager
-    def recording(self) -> Iterator[dict[str, SeedLinear | SeedLayerNorm]]:
+    def recording(self) -> Iterator[dict[str, Recorder]]:
         """Let linear and norm layers of `network()` keep input and output of each call.
 
         The closed forms of Fisher and MAS importance read them from `layer.tape`.
@@ -254,12 +256,17 @@ class Learner(ABC):
         )
         torch._foreach_copy_([view for _, view in slots], gradients)
 
+    @property
+    def where(self) -> str:
+        """The task that a message names."""
+        return "interleaved tasks" if self.method.interleaved else f"task {self.task}"
+
     def check_finite(self, losses: dict[str, Tensor]) -> None:
         """Raise NonFinite if a loss is not a finite number."""
         for name, loss in losses.items():
             for seed, value in zip(self.seeds, loss.tolist(), strict=True):
                 if not math.isfinite(value):
-                    raise NonFinite(f"{name} loss of seed {seed} is {value} in task {self.task}")
+                    raise NonFinite(f"{name} loss of seed {seed} is {value} in {self.where}")
 
     def check_parameters(self) -> None:
         """Raise NonFinite if a parameter is not a finite number."""
@@ -271,6 +278,5 @@ class Learner(ABC):
                 for seed, good in zip(self.seeds, finite.tolist(), strict=True):
                     if not good:
                         raise NonFinite(
-                            f"parameter {part}.{name} of seed {seed} is not finite "
-                            f"in task {self.task}"
+                            f"parameter {part}.{name} of seed {seed} is not finite in {self.where}"
                         )

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,18 +20,33 @@ from torch import Tensor, nn
 LEAKY_SLOPE = 0.2  # tf.nn.leaky_relu, which the published network uses; torch's default is 0.01
 LAYER_NORM_EPS = 1e-3  # Keras' default; torch's is 1e-5
 
+Activation = Literal["leaky_relu", "tanh", "relu"]
+_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "leaky_relu": partial(F.leaky_relu, negative_slope=LEAKY_SLOPE),
+    "tanh": torch.tanh,
+    "relu": F.relu,
+}
+
 _exact_linear = False
 
 
 @contextlib.contextmanager
 def exact_linear() -> Iterator[None]:
-    """Use `F.linear` at S = 1, bit for bit `nn.Linear`; for comparisons with other libraries."""
+    """Compute at S = 1 bit for bit as `nn.Linear`, torch's own clip and its plain Adam do.
+
+    For comparisons with other libraries; slower.
+    """
     global _exact_linear
     _exact_linear = True
     try:
         yield
     finally:
         _exact_linear = False
+
+
+def is_exact() -> bool:
+    """Return whether this runs inside `exact_linear`."""
+    return _exact_linear
 
 
 @contextlib.contextmanager
@@ -66,8 +83,14 @@ def multiply(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return x W^T + b for every seed: [*lead, B, in] and [*lead, out, in] to [*lead, B, out]."""
     lead = weight.shape[:-2]
     if _exact_linear and math.prod(lead) == 1:
-        flat = F.linear(x.reshape(x.shape[-2:]), weight[(0,) * len(lead)], bias[(0,) * len(lead)])
+        only = (0,) * len(lead)
+        # Copies, because layout and alignment of a matrix decide which kernel multiplies it.
+        own = weight[only].clone(memory_format=torch.contiguous_format)
+        flat = F.linear(x.reshape(x.shape[-2:]), own, bias[only].clone())
         return flat.reshape(*lead, *flat.shape)
+    if len(lead) == 1 and weight.shape[-2] == 1:
+        # A single matrix-vector product takes another kernel than several do.
+        return (x * weight).sum(-1, keepdim=True) + bias.unsqueeze(1)
     if len(lead) == 1:
         return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
     flat = torch.baddbmm(
@@ -133,15 +156,35 @@ class SeedLayerNorm(nn.Module):
         return y
 
 
+class SeedBias(nn.Module):
+    """Outputs per seed that do not depend on the input: bias [*lead, outputs].
+
+    The tape keeps no input: (None, output), the output with a row for every row of the batch.
+    """
+
+    def __init__(self, lead: Sequence[int], outputs: int):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(*lead, outputs))
+        self.tape: list[tuple[None, Tensor]] | None = None
+
+
 class Core(nn.Module):
     """The body of Continual World's networks (arXiv 2105.10919; continualworld/sac/models.py).
 
-    First layer: linear, layer norm, tanh; the others: linear, leaky ReLU. Returns the last hidden
-    layer [*lead, B, width].
+    First layer: linear, layer norm, tanh; the others: linear, leaky ReLU. Without layer norm every
+    layer has the same activation. Returns the last hidden layer [*lead, B, width].
     """
 
-    def __init__(self, lead: Sequence[int], inputs: int, hidden: Sequence[int], layer_norm: bool):
+    def __init__(
+        self,
+        lead: Sequence[int],
+        inputs: int,
+        hidden: Sequence[int],
+        layer_norm: bool,
+        activation: Activation = "leaky_relu",
+    ):
         super().__init__()
+        self.activation = _ACTIVATIONS[activation]
         sizes = [inputs, *hidden]
         self.layers = nn.ModuleList(
             SeedLinear(lead, a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
@@ -155,7 +198,7 @@ class Core(nn.Module):
             if position == 0 and self.norm is not None:
                 x = torch.tanh(self.norm(x))
             else:
-                x = F.leaky_relu(x, LEAKY_SLOPE)
+                x = self.activation(x)
         return x
 
 
@@ -172,6 +215,7 @@ class HeadedNetwork(nn.Module):
         heads: number of heads, 1 or the number of tasks.
         hidden: widths of the hidden layers.
         layer_norm: layer norm and tanh after the first layer.
+        activation: after the other layers.
     """
 
     def __init__(
@@ -182,10 +226,11 @@ class HeadedNetwork(nn.Module):
         heads: int,
         hidden: Sequence[int],
         layer_norm: bool = True,
+        activation: Activation = "leaky_relu",
     ):
         super().__init__()
         self.lead, self.outputs, self.heads = tuple(lead), outputs, heads
-        self.core = Core(lead, inputs, hidden, layer_norm)
+        self.core = Core(lead, inputs, hidden, layer_norm, activation)
         self.head = SeedLinear(lead, hidden[-1], outputs * heads)
 
     def initialise(self, rngs: Sequence[np.random.Generator], head_fan_out: int) -> None:
@@ -215,10 +260,9 @@ class HeadedNetwork(nn.Module):
         return every.gather(-2, index).squeeze(-2)
 
 
-def recorders(module: nn.Module) -> dict[str, SeedLinear | SeedLayerNorm]:
+Recorder = SeedLinear | SeedLayerNorm | SeedBias
+
+
+def recorders(module: nn.Module) -> dict[str, Recorder]:
     """Return the layers of a module that can keep a tape, by name."""
-    return {
-        name: layer
-        for name, layer in module.named_modules()
-        if isinstance(layer, (SeedLinear, SeedLayerNorm))
-    }
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, Recorder)}

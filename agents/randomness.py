@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,16 @@ class Streams:
     def of(self, role: int) -> list[np.random.Generator]:
         """Return the generators of a role, one per seed."""
         return self._generators[role]
+
+    @contextlib.contextmanager
+    def apart(self, role: int, *extra: int) -> Iterator[None]:
+        """Draw from generators that `extra` sets apart; afterwards the role's own go on."""
+        own = self._generators[role]
+        self._generators[role] = [generator(seed, role, *extra) for seed in self.seeds]
+        try:
+            yield
+        finally:
+            self._generators[role] = own
 
     def normal(self, role: int, shape: tuple[int, ...]) -> np.ndarray:
         """Draw standard normal numbers: float32 [S, *shape]."""

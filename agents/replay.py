@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ class Batch:
         task: the task of all rows, or task ids [S, B].
         noise: standard normal [S, B, A] for the action at obs.
         next_noise: standard normal [S, B, A] for the action at next_obs.
+        target: [S, B] what the critics are to predict, where that is known already.
     """
 
     obs: Tensor
@@ -34,6 +36,34 @@ class Batch:
     task: int | Tensor
     noise: Tensor
     next_noise: Tensor
+    target: Tensor | None = None
+
+    @classmethod
+    def of(cls, rows: dict[str, Tensor], noise: Tensor) -> Batch:
+        """Return the batch of stored rows, with noise [S, 2, B, A] for both actions."""
+        rows = {name: values.to(noise.device) for name, values in rows.items()}
+        return cls(
+            obs=rows["obs"],
+            action=rows["action"],
+            reward=rows["reward"],
+            next_obs=rows["next_obs"],
+            done=rows["done"].float(),
+            task=rows["task"].long(),
+            noise=noise[:, 0],
+            next_noise=noise[:, 1],
+        )
+
+    def rows(self) -> dict[str, Tensor]:
+        """Return the transitions, as the replay buffer keeps them."""
+        task = torch.as_tensor(self.task, dtype=torch.uint8, device=self.reward.device)
+        return {
+            "obs": self.obs,
+            "next_obs": self.next_obs,
+            "action": self.action,
+            "reward": self.reward,
+            "done": self.done.to(torch.uint8),
+            "task": task.expand(self.reward.shape),
+        }
 
 
 class ReplayBuffer:
@@ -41,6 +71,11 @@ class ReplayBuffer:
 
     `capacity` is per seed. Every column has its own write index, so one seed's transition can be
     left out. The task of a transition takes one byte.
+
+    Attributes:
+        position: [S], where each seed's next transition goes; a reservoir counts all it has seen.
+        size: [S], transitions that each seed has.
+        tasks: the tasks seen since the buffer was last empty.
     """
 
     def __init__(self, n_seeds: int, capacity: int, obs_dim: int, action_dim: int):
@@ -64,8 +99,13 @@ class ReplayBuffer:
         self.size = np.zeros(n_seeds, np.int64)
         self.tasks: set[int] = set()
 
-    def add(self, transition: Transition, task: int) -> None:
-        """Store one transition of a task per seed, except where its `keep` is False."""
+    def add(self, transition: Transition, task: int | np.ndarray) -> None:
+        """Store one transition per seed, except where its `keep` is False.
+
+        Args:
+            transition: what every seed saw, did and got.
+            task: its task, or the tasks of the seeds [S].
+        """
         values: dict[str, np.ndarray] = {
             "obs": transition.features,
             "next_obs": transition.next_features,
@@ -74,15 +114,22 @@ class ReplayBuffer:
             "done": transition.ended,
         }
         for seed, kept in enumerate(transition.keep):
-            if not kept:
+            own = task if isinstance(task, int) else int(task[seed])
+            # Also of what is left out: all seeds must come to several tasks at the same step.
+            self.tasks.add(own)
+            row = self.next_row(seed) if kept else None
+            if row is None:
                 continue
-            row = self.position[seed]
             for name, value in values.items():
                 self.arrays[name][seed, row] = value[seed]
-            self.arrays["task"][seed, row] = task
-            self.position[seed] = (row + 1) % self.capacity
+            self.arrays["task"][seed, row] = own
             self.size[seed] = min(self.size[seed] + 1, self.capacity)
-            self.tasks.add(task)
+
+    def next_row(self, seed: int) -> int | None:
+        """Return where a seed's next transition goes, None for nowhere, and count it."""
+        row = int(self.position[seed])
+        self.position[seed] = (row + 1) % self.capacity
+        return row
 
     def rows(self, index: np.ndarray) -> dict[str, Tensor]:
         """Return the transitions at positions [S, B]: {name: [S, B, ...]}."""
@@ -118,3 +165,34 @@ class ReplayBuffer:
         self.position = state["position"].numpy().copy()
         self.size = state["size"].numpy().copy()
         self.tasks = {int(task) for task in state["tasks"].flatten()}
+
+
+class ReservoirBuffer(ReplayBuffer):
+    """A uniform sample of everything ever added (Vitter 1985, algorithm R).
+
+    While there is room it holds everything, in order. Then the transition after t others gets a
+    row j drawn from 0..t, and is left out if there is no such row.
+
+    Args:
+        generators: one per seed, for the rows.
+    """
+
+    def __init__(
+        self,
+        n_seeds: int,
+        capacity: int,
+        obs_dim: int,
+        action_dim: int,
+        generators: Sequence[np.random.Generator],
+    ):
+        super().__init__(n_seeds, capacity, obs_dim, action_dim)
+        self.generators = generators
+
+    def next_row(self, seed: int) -> int | None:
+        """Return where a seed's next transition goes, None for nowhere, and count it."""
+        seen = int(self.position[seed])
+        self.position[seed] += 1
+        if seen < self.capacity:
+            return seen
+        row = int(self.generators[seed].integers(seen + 1))
+        return row if row < self.capacity else None

@@ -2,69 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from clrl.agents import randomness
-from clrl.agents.adam import FlatParameters, SeedAdam
+from clrl.agents.adam import Clock, FlatParameters, SeedAdam
 from clrl.agents.agent import Agent
+from clrl.agents.exploration import BestReturn
 from clrl.agents.learner import Gaussian, report_names
 from clrl.agents.networks import HeadedNetwork, frozen, full_precision
-from clrl.agents.replay import Batch, ReplayBuffer
+from clrl.agents.popart import PopArt, rescale
+from clrl.agents.replay import Batch, ReplayBuffer, ReservoirBuffer
 from clrl.agents.settings import SACSettings
+from clrl.agents.squashing import LogAlpha, squash, target_entropy
 from clrl.agents.transition import Transition
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
-_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
-
-
-def squash(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Return tanh(mean + std * noise) and its log-probability.
-
-    Args:
-        mean: [..., A].
-        log_std: [..., A].
-        noise: standard normal [..., A].
-
-    Returns:
-        Actions [..., A] and log-probabilities [...]. The correction for tanh is exact for large
-        arguments too: log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u)).
-    """
-    u = torch.addcmul(mean, log_std.exp(), noise)
-    normal = -0.5 * noise.square() - log_std - _LOG_SQRT_2PI
-    correction = 2.0 * (math.log(2.0) - u - _softplus(-2.0 * u))
-    return torch.tanh(u), (normal - correction).sum(-1)
-
-
-def _softplus(x: Tensor) -> Tensor:
-    # torch's own rounds the last few elements of a tensor differently from the others, so that a
-    # seed's loss would depend on how many seeds stand beside it.
-    return x.clamp(min=0.0) + torch.log1p(torch.exp(-x.abs()))
-
-
-def target_entropy(action_dim: int, output_std: float) -> float:
-    """Return the entropy of a Gaussian of this standard deviation in every action dimension."""
-    return action_dim * math.log(output_std * math.sqrt(2.0 * math.pi * math.e))
-
-
-class _LogAlpha(nn.Module):
-    """The log entropy coefficient of every task: [S, tasks]."""
-
-    def __init__(self, n_seeds: int, n_tasks: int):
-        super().__init__()
-        self.value = nn.Parameter(torch.zeros(n_seeds, n_tasks))
-
-    def of(self, task: int | Tensor) -> Tensor:
-        """Return the coefficients of a batch: [S, 1], or [S, B] for task ids [S, B]."""
-        if isinstance(task, int):
-            return self.value[:, task : task + 1]
-        return self.value.gather(1, task)
 
 
 class ContinualSAC(Agent):
@@ -73,9 +30,9 @@ class ContinualSAC(Agent):
     The variant is Continual World's (arXiv 2105.10919; continualworld/sac/sac.py): heads and an
     entropy coefficient per task, and gradients of actor and critics taken at the same parameters.
     It differs from the original code in that every part has its own Adam with its own step count
-    and a task change really starts a fresh one (there: one Adam, moments zeroed, count kept), and
-    in that the log-probability uses the drawn noise itself where the original divides
-    (u - mean) by (std + 1e-8).
+    and a task change really starts a fresh one (there, and with parity "original", one step count
+    goes on for all three and a reset zeroes the moments only), and in that the log-probability uses
+    the drawn noise itself where the original divides (u - mean) by (std + 1e-8).
 
     Args: see `Agent`; settings are those of `SACSettings`, each also a keyword.
 
@@ -100,11 +57,17 @@ class ContinualSAC(Agent):
         twins = (self.n_seeds, 2)
         self.critic = HeadedNetwork(twins, inputs + a, 1, *shape)
         self.target_critic = HeadedNetwork(twins, inputs + a, 1, *shape)
-        self.log_alpha = _LogAlpha(self.n_seeds, self.n_tasks)
+        self.log_alpha = LogAlpha(self.n_seeds, self.n_tasks)
+        self.popart = PopArt(self.n_seeds, heads, s.popart_beta)
         self._draw_weights()
-        for network in (self.actor, self.critic, self.target_critic, self.log_alpha):
+        for network in (self.actor, self.critic, self.target_critic, self.log_alpha, self.popart):
             network.to(self.device)
-        self.buffer = ReplayBuffer(self.n_seeds, s.buffer_size, self.spaces.feature_dim, a)
+        size = (self.n_seeds, s.buffer_size, self.spaces.feature_dim, a)
+        rngs = self.generators(randomness.REPLAY)
+        fifo = s.replay == "fifo"
+        self.buffer = ReplayBuffer(*size) if fifo else ReservoirBuffer(*size, rngs)
+        best = s.exploration == "best_return"
+        self.old_heads = BestReturn(self.n_seeds, self.n_tasks) if best else None
         self.target_entropy = target_entropy(a, s.target_output_std)
         self.max_grad_norm = s.max_grad_norm
 
@@ -114,6 +77,7 @@ class ContinualSAC(Agent):
         self.actor.initialise(rngs, head_fan_out=a * self.actor.heads)
         self.critic.initialise(rngs, head_fan_out=self.critic.heads)
         self.log_alpha.value.data.fill_(self.settings.initial_log_alpha)
+        self.popart.reset()
 
     def reinitialise(self) -> None:
         """Draw fresh weights, empty the buffer, forget the optimizers' moments."""
@@ -134,15 +98,17 @@ class ContinualSAC(Agent):
             part: FlatParameters(dict(module.named_parameters()), lead)
             for part, (module, lead) in parts.items()
         }
+        betas, clock = (s.adam_beta1, s.adam_beta2), Clock() if self.parity == "original" else None
         self.optimizers = {
-            part: SeedAdam(
-                flat, s.learning_rate, (s.adam_beta1, s.adam_beta2), s.adam_eps, keras_eps=True
-            )
+            part: SeedAdam(flat, s.learning_rate, betas, s.adam_eps, keras_eps=True, clock=clock)
             for part, flat in self.flats.items()
         }
         targets = dict(self.target_critic.named_parameters())
         self.flats["target"] = FlatParameters(targets, twins, gradients=False)
         self.flats["target"].flat.copy_(self.flats["critic"].flat)
+        if s.popart:
+            statistics = dict(self.popart.named_parameters())
+            self.flats["popart"] = FlatParameters(statistics, (self.n_seeds,), gradients=False)
 
     def network(self) -> HeadedNetwork:
         """Return the actor."""
@@ -155,7 +121,7 @@ class ContinualSAC(Agent):
 
     def action_distribution(self, features: Tensor, task: int | Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log standard deviation of the action before squashing."""
-        mean, log_std = self.actor(self._with_task(features, task), task).chunk(2, dim=-1)
+        mean, log_std = self.actor(self.with_task(features, task), task).chunk(2, dim=-1)
         return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
 
     def output_distributions(self, batch: Batch) -> Gaussian:
@@ -163,18 +129,51 @@ class ContinualSAC(Agent):
         mean, log_std = self.action_distribution(batch.obs, batch.task)
         return Gaussian(mean, log_std.exp(), squash=True)
 
+    def prepare(self, batch: Batch) -> Batch:
+        """With PopArt: move statistics and heads towards the batch's targets, and keep these.
+
+        As van Hasselt et al. 2016, algorithm 1, in that losses and gradients see the new units.
+        All four heads of a task are rescaled. With parity "original" the statistics get targets
+        that are normalised already, and only the first critic's head is rescaled
+        (continualworld/sac/sac.py; there it happens between gradient and step).
+        """
+        if not self.settings.popart:
+            return batch
+        target = self._soft_target(batch)
+        original = self.parity == "original"
+        seen = self.popart.normalise(target, batch.task) if original else target
+        units = self.popart.update(seen, batch.task)
+        rescale(self.critic.head, *units, critics=(0,) if original else (0, 1))
+        rescale(self.target_critic.head, *units, critics=() if original else (0, 1))
+        return replace(batch, target=self.popart.normalise(target, batch.task))
+
+    @torch.no_grad()
+    def _soft_target(self, batch: Batch) -> Tensor:
+        """Return what the critics are to predict [S, B], in units of reward."""
+        alpha = self.log_alpha.of(batch.task).exp()
+        next_action, next_log_prob = squash(
+            *self.action_distribution(batch.next_obs, batch.task), batch.next_noise
+        )
+        next_q = self._q(self.target_critic, batch.next_obs, next_action, batch.task).amin(1)
+        if self.settings.popart:
+            next_q = self.popart.restore(next_q, batch.task)
+        soft_value = next_q - alpha * next_log_prob
+        return batch.reward + self.settings.gamma * (1.0 - batch.done) * soft_value
+
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses of actor, critics and entropy coefficient, each [S], at the same parameters."""
+        """Losses of actor, critics and entropy coefficient, each [S], at the same parameters.
+
+        With PopArt the actor weighs the normalised value against its entropy, as in Continual
+        World: a task's entropy coefficient is then in units of its scale.
+        """
         task, log_alpha = batch.task, self.log_alpha.of(batch.task)
         alpha = log_alpha.detach().exp()
         action, log_prob = squash(*self.action_distribution(batch.obs, task), batch.noise)
-        with torch.no_grad():
-            next_action, next_log_prob = squash(
-                *self.action_distribution(batch.next_obs, task), batch.next_noise
-            )
-            next_q = self._q(self.target_critic, batch.next_obs, next_action, task).amin(1)
-            soft_value = next_q - alpha * next_log_prob
-            target = batch.reward + self.settings.gamma * (1.0 - batch.done) * soft_value
+        target = batch.target
+        if target is None:
+            target = self._soft_target(batch)
+            if self.settings.popart:
+                target = self.popart.normalise(target, task)
         q = self._q(self.critic, batch.obs, batch.action, task)
         with frozen(self.critic):
             q_policy = self._q(self.critic, batch.obs, action, task).amin(1)
@@ -194,45 +193,34 @@ class ContinualSAC(Agent):
         n = n or self.settings.batch_size
         index = self.streams.integers(role, self.buffer.size.tolist(), n)
         batch = self.batch_of(self.buffer.rows(index), role)
-        only = self.buffer.only_task()
+        # Interleaved, a seed may come to its second task before the others do.
+        only = None if self.method.interleaved else self.buffer.only_task()
         return batch if only is None else replace(batch, task=only)
 
     def rows_of(self, batch: Batch) -> dict[str, Tensor]:
         """Return the transitions, as the replay buffer keeps them."""
-        task = torch.as_tensor(batch.task, dtype=torch.uint8, device=batch.reward.device)
-        return {
-            "obs": batch.obs,
-            "next_obs": batch.next_obs,
-            "action": batch.action,
-            "reward": batch.reward,
-            "done": batch.done.to(torch.uint8),
-            "task": task.expand(batch.reward.shape),
-        }
+        return batch.rows()
 
     def batch_of(self, rows: dict[str, Tensor], role: int) -> Batch:
         """Return the batch of stored transitions, with noise for the policy's actions."""
         shape = (2, rows["reward"].shape[1], self.spaces.action_dim)
-        noise = torch.from_numpy(self.streams.normal(role, shape)).to(self.device)
-        rows = {name: values.to(self.device) for name, values in rows.items()}
-        return Batch(
-            obs=rows["obs"],
-            action=rows["action"],
-            reward=rows["reward"],
-            next_obs=rows["next_obs"],
-            done=rows["done"].float(),
-            task=rows["task"].long(),
-            noise=noise[:, 0],
-            next_noise=noise[:, 1],
-        )
+        return Batch.of(rows, torch.from_numpy(self.streams.normal(role, shape)).to(self.device))
 
     def explore(self, features: np.ndarray) -> np.ndarray:
-        """Return actions [S, A] for training: uniform at a task's start, then the policy's."""
+        """Return actions [S, A] for training.
+
+        At a task's start they are uniform or, with `exploration = "best_return"` and from the
+        second task on, those of old heads; then the policy's.
+        """
+        heads = self.acting_heads()
         if self.task_step <= self.settings.exploration_steps:
-            one = np.ones(self.spaces.action_dim)
-            return self.streams.uniform(randomness.EXPLORATION, -one, one)
+            if self.old_heads is None or self.task == 0:
+                one = np.ones(self.spaces.action_dim)
+                return self.streams.uniform(randomness.EXPLORATION, -one, one)
+            heads = torch.from_numpy(self.old_heads.heads(self.task)).to(self.device).unsqueeze(1)
         noise = self.streams.normal(randomness.POLICY_NOISE, (1, self.spaces.action_dim))
         with full_precision():
-            return self.act_on_features(features[:, None], self.task, noise)[:, 0]
+            return self.act_on_features(features[:, None], heads, noise)[:, 0]
 
     @torch.no_grad()
     def act_on_features(
@@ -245,16 +233,20 @@ class ContinualSAC(Agent):
         return torch.tanh(u).cpu().numpy()
 
     def data_state(self) -> dict[str, Tensor]:
-        """Return the replay buffer's contents."""
-        return self.buffer.state()
+        """Return the replay buffer's contents, and how old heads did in this task."""
+        return self.buffer.state() | (self.old_heads.state() if self.old_heads else {})
 
     def load_data_state(self, state: dict[str, Tensor]) -> None:
-        """Set the replay buffer's contents."""
+        """Set the replay buffer's contents, and how old heads did in this task."""
         self.buffer.load(state)
+        if self.old_heads is not None:
+            self.old_heads.load(state)
 
     def store(self, transition: Transition) -> None:
         """Put one transition per seed into the replay buffer."""
-        self.buffer.add(transition, self.task)
+        self.buffer.add(transition, self.acting_task)
+        if self.old_heads is not None:
+            self.old_heads.observe(transition)
 
     def train_if_due(self) -> None:
         """Take the block of updates that belongs to the step just stored."""
@@ -264,7 +256,15 @@ class ContinualSAC(Agent):
         for _ in range(s.gradient_steps):
             losses = self.update(self.sample(None, randomness.REPLAY))
         self.report = report_names(losses) | self.gradient_norms
-        self.report["alpha/value"] = self.log_alpha.value[:, self.task].detach().exp()
+        if self.parity == "original" and "penalty" in losses:
+            # What Continual World's critics minimise, though the penalty has no gradient there.
+            self.report["critic/loss"] = losses["critic"] + losses["penalty"]
+        self.report["alpha/value"] = self._of_task(self.log_alpha.value.detach().exp())
+        if s.popart:
+            self.report["popart/mean"] = self._of_task(self.popart.mean)
+            self.report["popart/scale"] = self._of_task(self.popart.scale)
+        if self.old_heads is not None:
+            self.report["exploration/head"] = self.old_heads.state()["exploration.head"].float()
         self.check_finite(losses)
 
     def reset_for_task(self) -> None:
@@ -275,23 +275,23 @@ class ContinualSAC(Agent):
         if s.reset_critic:
             heads = self.critic.heads
             self.critic.initialise(self.generators(randomness.WEIGHTS), head_fan_out=heads)
+            self.popart.reset()
             self.flats["target"].flat.copy_(self.flats["critic"].flat)
         if s.reset_optimizer:
             self.reset_optimizers()
+        if self.old_heads is not None:
+            self.old_heads.reset()
+
+    def _of_task(self, values: Tensor) -> Tensor:
+        """Return values [S, tasks] of the current task, or their mean over interleaved tasks."""
+        if self.method.interleaved:
+            return values.mean(1)
+        return values[:, self.task % values.shape[1]].clone()  # PopArt may have one for all
 
     def _q(
         self, critic: HeadedNetwork, features: Tensor, action: Tensor, task: int | Tensor
     ) -> Tensor:
         """Return both critics' values [S, 2, B]."""
-        x = torch.cat([self._with_task(features, task), action], dim=-1).unsqueeze(1)
+        x = torch.cat([self.with_task(features, task), action], dim=-1).unsqueeze(1)
         values: Tensor = critic(x.expand(-1, 2, -1, -1), task)
         return values.squeeze(-1)
-
-    def _with_task(self, features: Tensor, task: int | Tensor) -> Tensor:
-        """Append the task's one-hot where the networks may see it."""
-        if self.settings.hide_task_id or self.spaces.one_hot_dim == 0:
-            return features
-        if isinstance(task, int):
-            task = torch.full(features.shape[:-1], task, device=features.device)
-        one_hot = F.one_hot(task, self.spaces.one_hot_dim).to(features.dtype)
-        return torch.cat([features, one_hot], dim=-1)

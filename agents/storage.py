@@ -15,6 +15,7 @@ import torch
 from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
+from clrl.agents import memory
 from clrl.agents.spaces import TaskSpaces
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 A = TypeVar("A", bound="Agent")
 
 FORMAT = "clrl-agent-1"
-_COUNTERS = ("num_timesteps", "task", "task_step", "task_open", "n_updates", "_episode_num")
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -53,7 +53,7 @@ def state_of(agent: Agent, copy_data: bool = True) -> dict[str, Any]:
     if isinstance(agent._last_obs, np.ndarray):
         tensors["last_obs"] = torch.from_numpy(agent._last_obs.copy())
     numbers = {
-        "counters": {name: getattr(agent, name) for name in _COUNTERS},
+        "counters": {name: getattr(agent, name) for name in agent.counters},
         "optimizers": {part: o.numbers() for part, o in agent.optimizers.items()},
         "streams": agent.streams.state(),
         "report": {name: values.tolist() for name, values in agent.report.items()},
@@ -83,9 +83,10 @@ def load_state(agent: Agent, state: dict[str, Any]) -> None:
 
 
 def policy_of(agent: Agent) -> dict[str, Tensor]:
-    """Return the parameters of `network()` and the method's state."""
+    """Return the parameters of `network()` and the method's state, without what it remembers."""
     tensors = _prefixed("weights", _parameters(agent, agent.protected_part))
-    tensors |= _prefixed("method", agent.method.state)
+    state = agent.method.state.items()
+    tensors |= _prefixed("method", {n: t for n, t in state if not n.startswith(memory.PREFIX)})
     return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
 

@@ -22,6 +22,7 @@ class Transition:
         rewards: [S].
         next_features: [S, D]; where an episode ended, its own last observation.
         ended: [S]; whether the episode really ended (a time limit is no end).
+        over: [S]; whether the episode is over, for any reason.
         keep: for each seed, whether to learn from it (not where the simulation blew up).
     """
 
@@ -30,6 +31,7 @@ class Transition:
     rewards: np.ndarray
     next_features: np.ndarray
     ended: np.ndarray
+    over: np.ndarray
     keep: list[bool]
 
     @classmethod
@@ -52,13 +54,19 @@ class Transition:
                 next_obs[s] = infos[s]["terminal_observation"]
                 ended[s] = not infos[s].get("TimeLimit.truncated", False)
         keep = [not info.get("sim_warning", False) for info in infos]
-        return cls(features, actions, rewards, spaces.features(next_obs), ended, keep)
+        return cls(features, actions, rewards, spaces.features(next_obs), ended, dones, keep)
 
-    def check_finite(self, seeds: Sequence[int], task: int) -> None:
-        """Raise NonFinite if something that would be learned from is not finite."""
+    def check_finite(self, seeds: Sequence[int], task: int | np.ndarray) -> None:
+        """Raise NonFinite if something that would be learned from is not finite.
+
+        Args:
+            seeds: the seeds.
+            task: their task, or the task of each [S].
+        """
         for name, values in (("observation", self.next_features), ("reward", self.rewards)):
             if np.isfinite(values).all():
                 continue
-            for seed, row, kept in zip(seeds, values, self.keep, strict=True):
+            tasks = np.broadcast_to(task, len(seeds))
+            for seed, own, row, kept in zip(seeds, tasks, values, self.keep, strict=True):
                 if kept and not np.isfinite(row).all():
-                    raise NonFinite(f"{name} of seed {seed} is not finite in task {task}")
+                    raise NonFinite(f"{name} of seed {seed} is not finite in task {own}")

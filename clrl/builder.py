@@ -9,34 +9,54 @@ from typing import Any
 
 from clrl.agents.agent import Agent
 from clrl.agents.methods import METHODS
+from clrl.agents.ppo import ContinualPPO
 from clrl.agents.randomness import environment_seed
 from clrl.agents.sac import ContinualSAC
+from clrl.agents.settings import PPOSettings
 from clrl.checkpoint import read_tensors
-from clrl.config import RunConfig
+from clrl.config import RunConfig, order_of
 from clrl.envs.metaworld import continual_world
 from clrl.envs.sequence import TaskSequence
 from clrl.envs.vector import SeedVecEnv
 from clrl.errors import ConfigError
 from clrl.evaluator import Evaluation
+from clrl.resources import stored_rows
 from clrl.results import CONFIG_FILE
 
+AGENTS: dict[str, type[Agent]] = {"sac": ContinualSAC, "ppo": ContinualPPO}
+"""Learners of a run by name."""
 
-def build_agent(config: RunConfig) -> ContinualSAC:
+
+def build_agent(config: RunConfig) -> Agent:
     """The fresh agent of a configuration, with its environments."""
     settings = dataclasses.asdict(config.sequence)
     tasks, steps = settings.pop("tasks"), settings.pop("steps_per_task")
-    make = partial(continual_world, tasks, steps, **settings)
+    interleaved = config.method.interleaved
+    make = partial(continual_world, tasks, steps, interleaved, **settings)
     env = SeedVecEnv([make] * len(config.seeds), [environment_seed(s) for s in config.seeds])
-    return ContinualSAC(env, config.method, config.learner, seeds=config.seeds,
-                        parity=config.parity, device=config.placement.device)  # fmt: skip
+    return AGENTS[config.learner.name](
+        env, config.method, _without_empty_rows(config), seeds=config.seeds,
+        parity=config.parity, device=config.placement.device,
+    )  # fmt: skip
 
 
-def load_policy(directory: str | Path, task: int | None = None) -> ContinualSAC:
+def _without_empty_rows(config: RunConfig) -> Any:
+    """The learner's settings, its buffer no larger than what the run can put into it.
+
+    Rows that are never filled take no memory, but Linux refuses to promise too many of them.
+    """
+    if isinstance(config.learner, PPOSettings):
+        return config.learner
+    return dataclasses.replace(config.learner, buffer_size=stored_rows(config))
+
+
+def load_policy(directory: str | Path, task: int | None = None) -> Agent:
     """The agent of a `clrl train` run, with the policy that it had at the end of a task.
 
     Args:
         directory: The run directory.
-        task: Position of the task; None is the last one that was finished.
+        task: Position of the task; None is the last one that was finished. Of interleaved tasks
+            `k` is the policy after k + 1 times `steps_per_task` steps.
 
     Raises:
         ConfigError: The directory holds no run, or the task is not finished.
@@ -58,7 +78,8 @@ def sequence_of(agent: Agent) -> TaskSequence:
     """The sequence of the agent's first seed.
 
     Raises:
-        ValueError: Its environments are not a `SeedVecEnv` of `TaskSequence`s.
+        ValueError: Its environments are not a `SeedVecEnv` of `TaskSequence`s, or of
+            `InterleavedTasks` for a method that is interleaved.
     """
     env = agent.get_env()
     if not isinstance(env, SeedVecEnv) or not isinstance(env.envs[0], TaskSequence):
@@ -66,7 +87,14 @@ def sequence_of(agent: Agent) -> TaskSequence:
             f"the agent's environments are {env}; needed is SeedVecEnv(makers, seeds) with one "
             "maker of a TaskSequence per seed"
         )
-    return env.envs[0]
+    sequence, method = env.envs[0], type(agent.method)
+    if sequence.interleaved != method.interleaved:
+        raise ValueError(
+            f"the agent's environments are of {type(sequence).__name__}; the method "
+            f"{method.__name__} needs "
+            + ("InterleavedTasks" if method.interleaved else "a TaskSequence")
+        )
+    return sequence
 
 
 def describe(agent: Agent, evaluation: Evaluation) -> dict[str, Any]:
@@ -75,7 +103,7 @@ def describe(agent: Agent, evaluation: Evaluation) -> dict[str, Any]:
     names = {kind: name for name, kind in METHODS.items()}
     method = names.get(type(agent.method), type(agent.method).__name__)
     config = {
-        "sequence": {"name": "custom", "tasks": sequence.task_names,
+        "sequence": {"name": "custom", **order_of(agent.method), "tasks": sequence.task_names,
                      "steps_per_task": sequence.steps_per_task},
         "learner": {"name": agent.name, **dataclasses.asdict(agent.settings)},
         "method": {"name": method, **dataclasses.asdict(agent.method)},

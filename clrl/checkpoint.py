@@ -13,11 +13,13 @@ import io
 import json
 import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -181,13 +183,21 @@ def read_state(directory: Path) -> State:
 def read_tensors(directory: Path) -> dict[str, Tensor]:
     """The tensors of a directory of `write_directory`, checked; on the CPU.
 
+    Large ones are views into a file that nobody else sees, so that a full replay buffer is not in
+    memory twice while it is copied to where it belongs.
+
     Raises:
         DamagedData: A file is missing, changed, or holds anything but tensors.
     """
     tensors = _unpack(directory, TENSORS)
     for name, large in read_state(directory).get("large", {}).items():
-        blocks = [_unpack(directory, block)["block"] for block in large["blocks"]]
-        tensors[name] = torch.cat(blocks).reshape(large["shape"])
+        with tempfile.TemporaryFile(dir=directory.parent) as file:
+            for block_name in large["blocks"]:
+                block = _unpack(directory, block_name)["block"].numpy()
+                file.write(block.tobytes())
+            file.flush()
+            mapped = np.memmap(file, block.dtype, "r+", shape=tuple(large["shape"]))
+        tensors[name] = torch.from_numpy(mapped)
     return tensors
 
 

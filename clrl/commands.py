@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +14,9 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from clrl import errors
 from clrl.envs.tasks import METAWORLD_TASKS, SEQUENCES
 from clrl.errors import ConfigError, DamagedData
+
+LINE, NAME = 100, 18
+"""Width of a line of `clrl list methods`, and of its names."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ class Table:
     """Runs, or directories above them."""
     references: tuple[Path, ...] = ()
     """More directories with single-task runs, for forward transfer only."""
+    published: FlagCreatePairsOff[bool] = False
+    """Put the published numbers of CW20 beside ours (Meta-World v1: an ordering, not a target)."""
     json: FlagCreatePairsOff[bool] = False
     """Print all numbers, per task and per seed too."""
     strict: FlagCreatePairsOff[bool] = False
@@ -81,7 +88,8 @@ class Table:
         from clrl.tables import table
 
         result = table(_some(self.runs, "table"), self.references)
-        print(result.json() if self.json else result.markdown(), end="\n" if self.json else "")
+        show = result.json if self.json else result.markdown
+        print(show(self.published), end="\n" if self.json else "")
         return errors.INCOMPLETE if self.strict and result.problems else errors.OK
 
 
@@ -113,7 +121,7 @@ class List:
     """Where to look for runs."""
 
     def run(self) -> int:
-        """Print a line for each."""
+        """Print a line for each, for a method its settings too."""
         lines = {"methods": _methods, "sequences": _sequences, "tasks": lambda: METAWORLD_TASKS}
         for line in lines[self.what]() if self.what != "runs" else _runs(self.directory):
             print(line)
@@ -150,13 +158,38 @@ def _some(paths: tuple[Path, ...], command: str) -> tuple[Path, ...]:
 
 
 def _methods() -> list[str]:
+    """Return of every method what it is, its defaults as flags, and where it does not work."""
     from clrl.agents.methods import METHODS
+    from clrl.config import RUNS
 
     lines = []
     for name, kind in METHODS.items():
-        first = (kind.__doc__ or "").strip().splitlines()[0]
-        lines.append(f"{name:16}{first}")
-    return lines
+        title = (kind.__doc__ or "").strip().splitlines()[0]
+        known = kind.paper.rpartition(", ")[2] in title  # its number in the arXiv
+        paragraphs = [title if known else f"{title} {kind.paper}."]
+        defaults = {f.name: getattr(kind(), f.name) for f in fields(kind)}
+        paragraphs += [_flags(defaults)] if defaults else []
+        for learner in RUNS:
+            if settings := kind.learner_defaults.get(learner):
+                paragraphs.append(f"with {learner}: {_flags(settings, learner)}")
+        paragraphs += [f"not on {learner}: {reason}" for learner, reason in kind.refused.items()]
+        width = LINE - NAME
+        block = [
+            line for p in paragraphs for line in textwrap.wrap(p, width, break_on_hyphens=False)
+        ]
+        lines += [f"{'' if i else name:{NAME}}{line}" for i, line in enumerate(block)]
+    return [line.replace("\xa0", " ") for line in lines]
+
+
+def _flags(values: Mapping[str, Any], learner: str = "") -> str:
+    """Return values as the flags that would set them."""
+    words = []
+    for name, value in values.items():
+        off = "no-" if value is False else ""
+        flag = f"--{learner}{'.' if learner else ''}{off}{name.replace('_', '-')}"
+        number = f"{value:.15g}" if isinstance(value, float) else str(value)
+        words.append(flag if isinstance(value, bool) else f"{flag}\xa0{number}")
+    return " ".join(words)  # a flag and its value stay together
 
 
 def _sequences() -> list[str]:

@@ -1,4 +1,4 @@
-"""What a run costs, estimated before it starts."""
+"""How much work a run is, and how long it takes, estimated before it starts."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ from dataclasses import dataclass
 import torch
 
 from clrl import compute
-from clrl.agents.settings import SACSettings
+from clrl.agents.settings import PPOSettings, SACSettings
 from clrl.config import RunConfig
 
 OBSERVATION, ACTION = 39, 4
 """Numbers of a Meta-World 3 observation and action."""
-TRANSITION_BYTES = 4 * (2 * OBSERVATION + ACTION + 1) + 2
-"""Both observations, action and reward in float32; a byte each for the task and its end."""
 STEP_SECONDS = 0.15e-3
 """A step of Meta-World with its share of a reset: mean of the CW10 tasks on one server core."""
 ACT_SECONDS = 0.3e-3
 """A policy call and the bookkeeping of a step, on the same core."""
-PASSES = 16
-"""Passes through a network in a SAC update: 7 forward, the rest backward, which count double."""
-UPDATE_SECONDS = 1.5e-3, 1e-3
+PASSES = {"sac": 16, "ppo": 6}
+"""Passes through a network in an update; the backward ones count double (SAC: 7 forward)."""
+UPDATE_SECONDS = {"sac": (1.5e-3, 1e-3), "ppo": (1e-3, 0.3e-3)}
 """What an update costs beside products and the work that grows with them: once, and per seed."""
+METHOD_FACTORS = {
+    "l2": 1.1, "ewc": 1.1, "online-ewc": 1.1, "mas": 1.1, "si": 1.1, "vcl": 1.8, "packnet": 1.0,
+    "agem": 2.1, "cloning": 1.5, "clonex": 1.5, "multitask-popart": 1.2,
+}  # fmt: skip
+"""Time of an update relative to fine-tuning's, as `scripts/bench_methods.py` measures it."""
+
+Settings = SACSettings | PPOSettings
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,6 @@ class Costs:
         evaluation: environment steps of each seed, at most.
         evaluations: how often tasks are evaluated.
         updates: gradient steps of each seed.
-        replay_bytes: replay buffers of all seeds.
-        network_bytes: networks and optimizers of all seeds.
         seconds: on this machine's CPU; None for a GPU.
     """
 
@@ -43,8 +46,6 @@ class Costs:
     evaluation: int
     evaluations: int
     updates: int
-    replay_bytes: int
-    network_bytes: int
     seconds: float | None
 
     def __str__(self) -> str:
@@ -55,8 +56,6 @@ class Costs:
         return "\n".join([
             f"training    {self.training:,} steps and {self.updates:,} updates per seed",
             f"evaluation  {self.evaluation:,} steps per seed, in {self.evaluations:,} evaluations",
-            f"memory      {_size(self.replay_bytes)} of replay buffers, "
-            f"{_size(self.network_bytes)} of networks and optimizers",
             f"time        {time_line}",
         ])  # fmt: skip
 
@@ -67,44 +66,61 @@ def estimate(config: RunConfig) -> Costs:
     n_tasks, steps = len(sequence.tasks), sequence.steps_per_task
     total, how = n_tasks * steps, config.evaluation
     period = how.period(steps)
-    due = [len(how.due(step, steps, n_tasks)) for step in range(period, total + 1, period)]
+    turns = config.method.interleaved
+    due = [len(how.due(step, steps, n_tasks, turns)) for step in range(period, total + 1, period)]
     evaluation = sum(due) * how.episodes * sequence.horizon
-    blocks = (steps - learner.learning_starts) // learner.train_freq
-    retraining = getattr(config.method, "retrain_steps", 0) * (n_tasks - 1)
-    updates = n_tasks * blocks * learner.gradient_steps + retraining
-    parameters = network_parameters(learner, n_tasks)
+    updates = _updates(config)
     seconds = None
     if config.placement.device in ("auto", "cpu") and (
         config.placement.device == "cpu" or not torch.cuda.is_available()
     ):
         simulation = (total + evaluation) * seeds * STEP_SECONDS
         acting = (total + evaluation / how.episodes) * ACT_SECONDS
-        seconds = simulation + acting + updates * _update_seconds(learner, seeds)
+        factor = METHOD_FACTORS.get(config.method_name, 1.0)
+        seconds = simulation + acting + updates * factor * _update_seconds(learner, seeds)
     return Costs(
         training=total,
         evaluation=evaluation,
         evaluations=len(due),
         updates=updates,
-        replay_bytes=seeds * learner.buffer_size * TRANSITION_BYTES,
-        network_bytes=4 * seeds * parameters,
         seconds=seconds,
     )
 
 
-def network_parameters(learner: SACSettings, n_tasks: int) -> int:
-    """Return the numbers kept per seed: weights, gradients, two moments, and target critics."""
+def _updates(config: RunConfig) -> int:
+    """Return the gradient steps of each seed."""
+    learner, n_tasks = config.learner, len(config.sequence.tasks)
+    total = n_tasks * config.sequence.steps_per_task
+    retraining = getattr(config.method, "retrain_steps", 0) * (n_tasks - 1)
+    if isinstance(learner, PPOSettings):
+        minibatches = -(-learner.n_steps // learner.batch_size)
+        return total // learner.n_steps * learner.n_epochs * minibatches + retraining
+    starts = 1 if config.method.interleaved else n_tasks
+    blocks = starts * ((total // starts - learner.learning_starts) // learner.train_freq)
+    return blocks * learner.gradient_steps + retraining
+
+
+def network_parameters(learner: Settings, n_tasks: int) -> tuple[int, int]:
+    """Return the weights of the policy, and all numbers that a seed's networks keep.
+
+    That is weights, gradients and two moments of policy and critics (PPO: value), and SAC's target
+    critics.
+    """
     heads = n_tasks if learner.multi_head else 1
     one_hot = n_tasks if n_tasks > 1 and not learner.hide_task_id else 0
-    sizes = learner.hidden_sizes
-    core = sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
-    core += 2 * sizes[0] if learner.layer_norm else 0
-    inputs = OBSERVATION + one_hot + 1
-    actor = core + inputs * sizes[0] + (sizes[-1] + 1) * 2 * ACTION * heads
-    critic = core + (inputs + ACTION) * sizes[0] + (sizes[-1] + 1) * heads
-    return 4 * (actor + 2 * critic + n_tasks) + 2 * critic
+    sizes, inputs = learner.hidden_sizes, OBSERVATION + one_hot + 1
+    core = inputs * sizes[0] + sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+    if isinstance(learner, PPOSettings):
+        core += 2 * sizes[0] * (learner.activation == "continual_world")
+        policy = core + (sizes[-1] + 1 + 1) * ACTION * heads
+        return policy, 4 * (policy + core + (sizes[-1] + 1) * heads)
+    core += 2 * sizes[0] * learner.layer_norm
+    policy = core + (sizes[-1] + 1) * 2 * ACTION * heads
+    critic = core + ACTION * sizes[0] + (sizes[-1] + 1) * heads
+    return policy, 4 * (policy + 2 * critic + n_tasks) + 2 * critic
 
 
-def _update_seconds(learner: SACSettings, seeds: int) -> float:
+def _update_seconds(learner: Settings, seeds: int) -> float:
     """Time the matrix products of an update; what lies between them takes about as long again."""
     before = torch.get_float32_matmul_precision(), torch.get_num_threads()
     torch.set_num_threads(1)
@@ -125,11 +141,8 @@ def _update_seconds(learner: SACSettings, seeds: int) -> float:
     finally:
         torch.set_float32_matmul_precision(before[0])
         torch.set_num_threads(before[1])
-    return 2 * PASSES * seconds + UPDATE_SECONDS[0] + seeds * UPDATE_SECONDS[1]
-
-
-def _size(number: int) -> str:
-    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"
+    once, per_seed = UPDATE_SECONDS[learner.name]
+    return 2 * PASSES[learner.name] * seconds + once + seeds * per_seed
 
 
 def _duration(seconds: float) -> str:

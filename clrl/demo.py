@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
-import threading
 import time
-from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from clrl import errors
+from clrl.jobs import Job, run_all
 
 # Chosen once, among six easy tasks, by what ten seeds learned from scratch in 10,000 steps.
 TASKS = ("drawer-close-v3", "reach-v3", "coffee-button-v3")
@@ -22,66 +16,7 @@ METHODS = ("packnet", "ewc", "finetuning")  # the longest first
 SEEDS = "0..1"
 FLAGS = ("--preset", "small", "--threads", "1", "--device", "cpu")
 AT_ONCE = 2
-LAST_LINES = 15
-
-
-@dataclass
-class Job:
-    """One `clrl train` in a process of its own.
-
-    Attributes:
-        name: shown before each of its lines.
-        words: the command line after `clrl train`.
-        process: the process, once started.
-        last: its last lines.
-    """
-
-    name: str
-    words: tuple[str, ...]
-    process: subprocess.Popen[str] | None = None
-    last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
-    _reader: threading.Thread | None = None
-
-    def command(self) -> list[str]:
-        """Return the whole command."""
-        return [sys.executable, "-m", "clrl.cli", "train", *self.words]
-
-    def start(self) -> None:
-        """Start the process; its lines are printed as they come."""
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        self.process = subprocess.Popen(
-            self.command(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def code(self) -> int | None:
-        """Return the exit code, None while the process runs."""
-        code = self.process.poll() if self.process is not None else None
-        if code is not None and self._reader is not None:
-            self._reader.join(timeout=1)
-        return code
-
-    def end(self) -> None:
-        """Let the process save its run and end; kill it if that takes too long."""
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.send_signal(signal.SIGINT)
-        try:
-            self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-    def _read(self) -> None:
-        assert self.process is not None and self.process.stdout is not None
-        for line in self.process.stdout:
-            self.last.append(line.rstrip())
-            print(f"{self.name:22}{line.rstrip()}", flush=True)
+TRAIN = (sys.executable, "-m", "clrl.cli", "train")
 
 
 def jobs(out: Path) -> list[Job]:
@@ -89,41 +24,11 @@ def jobs(out: Path) -> list[Job]:
 
     def job(name: str, method: str, sequence: str, directory: Path) -> Job:
         where = ("--sequence", sequence, "--seeds", SEEDS, "--out", str(directory))
-        return Job(name, (method, *where, *FLAGS))
+        return Job(name, (*TRAIN, method, *where, *FLAGS))
 
     methods = [job(method, method, ",".join(TASKS), out / method) for method in METHODS]
     references = [job(task, "finetuning", task, out / "references" / task) for task in TASKS]
     return methods + references
-
-
-def run_all(waiting: Sequence[Job], at_once: int = AT_ONCE) -> Job | None:
-    """Run jobs, some at a time.
-
-    Returns:
-        The first job that failed, after the others have been ended; None if all are done.
-
-    Raises:
-        KeyboardInterrupt: the user ended it, or SIGTERM did; so have the jobs.
-    """
-    queue, running = deque(waiting), list[Job]()
-    try:
-        while queue or running:
-            while queue and len(running) < at_once:
-                running.append(queue.popleft())
-                running[-1].start()
-            time.sleep(0.05)
-            for job in list(running):
-                if job.code() is not None:
-                    running.remove(job)
-                    if job.code():
-                        return job
-        return None
-    finally:
-        with suppress(KeyboardInterrupt):  # a second Ctrl-C must not leave jobs behind
-            for job in running:
-                threading.Thread(target=job.end).start()
-            for job in running:
-                job.end()
 
 
 def demo(out: Path) -> int:
@@ -132,19 +37,16 @@ def demo(out: Path) -> int:
     Returns:
         An exit code.
     """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     begin = time.monotonic()
     try:
-        failed = run_all(jobs(out))
+        failed = run_all(jobs(out), AT_ONCE, stop_at_failure=True)
     except KeyboardInterrupt:
         print("clrl: interrupted; `clrl demo` again goes on", file=sys.stderr)
         return errors.INTERRUPTED
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    if failed is not None:
-        print(f"clrl: {failed.name} failed; its last lines:", file=sys.stderr)
-        print("\n".join(failed.last), file=sys.stderr)
-        code = failed.code() or errors.FAULT
+    if failed:
+        print(f"clrl: {failed[0].name} failed; its last lines:", file=sys.stderr)
+        print("\n".join(failed[0].last), file=sys.stderr)
+        code = failed[0].code() or errors.FAULT
         return code if code > 0 else errors.FAULT  # negative: a signal killed it
     print(f"\nAll runs are complete ({time.monotonic() - begin:.0f} s).\n")
     show(out)

@@ -2,8 +2,9 @@
 
 Evaluation goes task by task. The episodes of one task run together, with one policy call per step;
 two tasks never share a call, because a method may change the weights for each. Every episode has a
-generator of its own (its environment's seed, then its policy noise), so nothing that evaluation
-does reaches training, and an evaluation done again gives the same numbers.
+generator of its own (its environment's seed, then its policy noise), and so has every batch of them
+for a policy that draws its weights. Nothing that evaluation does reaches training, and an
+evaluation done again gives the same numbers.
 """
 
 from __future__ import annotations
@@ -41,8 +42,11 @@ class Policy(Protocol):
     def act(self, obs: np.ndarray, deterministic: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Actions [S, K, A] for `obs` [S, K, D]; row k takes no noise where `deterministic[k]`."""
 
-    def evaluating(self, task: int) -> AbstractContextManager[Any]:
-        """The weights of `task` are in place inside this block."""
+    def evaluating(self, task: int, *key: int) -> AbstractContextManager[Any]:
+        """The weights of `task` are in place inside this block.
+
+        What the policy itself draws inside it depends on seed, task and `key` alone.
+        """
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class Evaluation:
         stochastic_episodes: Episodes with the policy's noise; the metrics use these.
         deterministic_episodes: Episodes with the policy's mean action.
         tasks: "all" at every evaluation; "economical": the current task, and all tasks only at
-            the last five evaluations of the run, which is all that P, F and FT read.
+            the last five evaluations of the run, which is all that P, F and FT read. Where tasks
+            are interleaved there is no current task: only those five are left.
         stop_at_success: End an episode at its first success; returns are then not recorded.
     """
 
@@ -93,7 +98,9 @@ class Evaluation:
             )
         return steps_per_task // self.evals_per_task
 
-    def due(self, step: int, steps_per_task: int, n_tasks: int) -> list[int]:
+    def due(
+        self, step: int, steps_per_task: int, n_tasks: int, interleaved: bool = False
+    ) -> list[int]:
         """The tasks to evaluate after `step` steps of the sequence, [] between evaluations."""
         period = self.period(steps_per_task)
         if step == 0 or step % period:
@@ -101,7 +108,7 @@ class Evaluation:
         left = n_tasks * self.evals_per_task - step // period
         if self.tasks == "all" or left < WINDOW:
             return list(range(n_tasks))
-        return [(step - 1) // steps_per_task]
+        return [] if interleaved else [(step - 1) // steps_per_task]
 
 
 class Simulators:
@@ -179,9 +186,10 @@ def evaluate(
     """
     rows = []
     for task in tasks:
-        with policy.evaluating(task):
-            episodes = _episodes(policy.seeds, task, step, how)
-            for batch in _batches(episodes, simulators.together):
+        episodes = _episodes(policy.seeds, task, step, how)
+        for batch in _batches(episodes, simulators.together):
+            # A third mode beside the two of `_episodes`: no draw of the policy is one of theirs.
+            with policy.evaluating(task, step, len(MODES), batch.start):
                 batch.play(policy, simulators, task, how.stop_at_success)
         simulators.trim(task)
         rows += _rows(episodes, task, simulators.sequence.task_names[task], step, how)
@@ -212,8 +220,12 @@ class _Batch:
     A policy call always has a row for every seed and `rows` rows for each, whoever takes part:
     a product's last bits may depend on its shape, and a seed's record must not depend on the
     seeds beside it.
+
+    Attributes:
+        start: Position among its seed's episodes of the one in row 0.
     """
 
+    start: int
     n_seeds: int
     rows: int
     episodes: dict[tuple[int, int], Episode] = field(default_factory=dict)
@@ -253,7 +265,7 @@ def _batches(episodes: list[list[Episode]], together: int) -> Iterator[_Batch]:
     seeds = together // rows
     for first in range(0, n_seeds, seeds):
         for start in range(0, n_episodes, rows):
-            batch = _Batch(n_seeds, rows)
+            batch = _Batch(start, n_seeds, rows)
             for s in range(first, min(first + seeds, n_seeds)):
                 for k, episode in enumerate(episodes[s][start : start + rows]):
                     batch.episodes[s, k] = episode

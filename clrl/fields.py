@@ -93,6 +93,18 @@ def _phrase(hint: Any) -> str:
     return names.get(hint, "a list")
 
 
+def check_choices(settings: Any, where: str) -> None:
+    """Check fields of a dataclass that take one of some words.
+
+    Raises:
+        ConfigError: one has another value, naming field, value and choices.
+    """
+    hints = typing.get_type_hints(type(settings))
+    for f in fields(settings):
+        if typing.get_origin(hints[f.name]) is Literal:
+            _converted(getattr(settings, f.name), hints[f.name], f"{where}.{f.name}")
+
+
 def check_ranges(
     settings: Any,
     where: str,

@@ -119,8 +119,6 @@ def _unknown(rest: Sequence[str], kind: type, options: dict[str, Any]) -> str:
     flags = [word.partition("=")[0] for word in rest if word.startswith("-")]
     if not flags:
         return f"unexpected {rest[0]!r}"
-    if flags[0].startswith("--ppo."):
-        return f"{flags[0]} is a flag of the learner ppo, which is not there yet"
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         tyro.cli(kind, args=["--help"], **options)

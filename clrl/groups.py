@@ -40,6 +40,11 @@ class Group:
         return str(self.config["method"]["name"])
 
     @property
+    def interleaved(self) -> bool:
+        """Whether the tasks took turns: no task has steps of its own, and none is ever old."""
+        return is_interleaved(self.config)
+
+    @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks, in order."""
         return self.runs[0].tasks
@@ -48,6 +53,12 @@ class Group:
     def steps(self) -> np.ndarray:
         """[E] steps of the evaluations."""
         return self.runs[0].steps
+
+    @property
+    def changes(self) -> list[int]:
+        """Steps at which the task changes; none where tasks take turns."""
+        block = self.config["sequence"]["steps_per_task"]
+        return [] if self.interleaved else [block * task for task in range(1, len(self.tasks))]
 
     @property
     def directories(self) -> list[str]:
@@ -77,8 +88,17 @@ def identity(config: dict[str, Any]) -> str:
 
 
 def sequence_of(config: dict[str, Any]) -> dict[str, Any]:
-    """What makes two sequences the same: everything but the name they were asked for by."""
-    return {key: value for key, value in config["sequence"].items() if key != "name"}
+    """What makes two sequences the same: not their names, and not the order of their steps.
+
+    Multi-task runs so stand in the same table as those on the sequence.
+    """
+    unlike = ("name", "interleaved")
+    return {key: value for key, value in config["sequence"].items() if key not in unlike}
+
+
+def is_interleaved(config: dict[str, Any]) -> bool:
+    """Whether a run's tasks took turns, an episode each."""
+    return bool(config["sequence"].get("interleaved", False))
 
 
 def by_sequence(runs: Iterable[RunData]) -> list[list[RunData]]:
@@ -103,6 +123,14 @@ def _group(runs: Sequence[RunData]) -> Group:
     seeds = tuple(sorted(column))
     ordered = sorted(runs, key=lambda run: min(run.seeds))
     return Group(tuple(ordered), seeds, np.stack([column[seed][1] for seed in seeds]))
+
+
+def in_order(groups: Iterable[Group]) -> list[Group]:
+    """Groups in the order of METHODS; those of a method that this version lacks come last."""
+    from clrl.agents.methods import METHODS  # here: it imports torch
+
+    places = {name: place for place, name in enumerate(METHODS)}
+    return sorted(groups, key=lambda group: places.get(group.method, len(places)))
 
 
 def labels(groups: Sequence[Group]) -> list[str]:
@@ -143,7 +171,8 @@ def shortfall(run: RunData) -> str | None:
         step = run.steps[done[-1]] if len(done) else 0
         return f"{run.directory} is {run.state}, evaluated up to step {step:,} of {run.steps[-1]:,}"
     try:
-        metrics.auc(run.success)
+        if not is_interleaved(run.config):
+            metrics.auc(run.success)
         metrics.final_success(run.success)
     except metrics.MissingEvaluation as gap:
         return (

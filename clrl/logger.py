@@ -42,6 +42,7 @@ class RunLogger:
         self.config, self.directory, self.clock = config, directory, clock
         self.stream: TextIO | None = stream or sys.stdout
         self.total = len(config.sequence.tasks) * config.sequence.steps_per_task
+        self._turns = config.method.interleaved
         self._first: tuple[int, float] | None = None  # step and time of the first row
         self._log: TextIO | None = None
         self._progress: Progress | None = None
@@ -53,7 +54,8 @@ class RunLogger:
         self._see(rows[0]["step"])
         for row in rows:
             if row.get("event") == "task_start":
-                self.say(f"step {row['step']:,}: task {row['task']} ({row['value']}) starts")
+                what = row["value"] if self._turns else f"task {row['task']} ({row['value']})"
+                self.say(f"step {row['step']:,}: {what} starts")
         self._wandb.train(rows)
 
     def metrics(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -113,6 +115,8 @@ class RunLogger:
         self._progress.start()
 
     def _task(self, step: int) -> str:
+        if self._turns:
+            return "all tasks"
         task = max(0, step - 1) // self.config.sequence.steps_per_task
         return f"task {task} {self.config.sequence.tasks[task]}"
 
@@ -124,9 +128,10 @@ class RunLogger:
                 of_task.setdefault(row["task"], []).append(row["success"])
         means = {task: sum(values) / len(values) for task, values in of_task.items()}
         current = max(0, step - 1) // self.config.sequence.steps_per_task
-        text = f"{self._task(step)}: success {means.get(current, float('nan')):.2f}"
+        own = _mean(means.values()) if self._turns else means.get(current, float("nan"))
+        text = f"{self._task(step)}: success {own:.2f}"
         if len(means) > 1:
-            text += f" | mean {_mean(means.values()):.2f}"
+            text += "" if self._turns else f" | mean {_mean(means.values()):.2f}"
             if len(means) <= MAX_LISTED:
                 text += f" of {' '.join(f'{value:.2f}' for value in means.values())}"
         return text

@@ -4,19 +4,20 @@ Within a task: steps, a checkpoint, an evaluation, and again. After a task's las
 checkpoint, `end_task` (the method learns from the task's data), the policy's snapshot, the
 evaluation of that step, and `start_task` of the next one. Everything after a checkpoint is done
 again after a kill, from the same generators: the files then hold the same bytes.
+
+Interleaved tasks are one long task: it starts and ends once. Its policy is still written after
+every `steps_per_task` steps, as `tasks/00-all-tasks`, `01-all-tasks` and so on.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
 
 import torch
-from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
 from clrl.agents.agent import Agent
@@ -25,82 +26,11 @@ from clrl.checkpoint import STATE, TENSORS, Checkpoint, Checkpoints, pack, write
 from clrl.envs.sequence import TaskSequence
 from clrl.envs.vector import SeedVecEnv
 from clrl.errors import DamagedData
-from clrl.evaluator import Evaluation, Row, Simulators, evaluate
+from clrl.evaluator import Evaluation, Simulators, evaluate
+from clrl.progress import Mirror, Progress
 from clrl.results import Record
 from clrl.rundir import RunFile
 from clrl.signals import Signals
-
-
-class Mirror(Protocol):
-    """Where rows go besides the record: the screen, wandb. Never needed to go on."""
-
-    def train(self, rows: Sequence[Row]) -> None:
-        """Takes rows of `train.jsonl`."""
-
-    def metrics(self, rows: Sequence[Row]) -> None:
-        """Takes rows of `metrics.jsonl`."""
-
-
-class Progress(BaseCallback):
-    """Counts finished episodes, writes `train.jsonl`, and stops the loop after a signal.
-
-    Args:
-        record: `train.jsonl`.
-        log_every: Steps between lines.
-        steps_per_task: For the lines' task.
-        signals: Asked at every step.
-        mirror: Gets the same rows.
-    """
-
-    def __init__(
-        self, record: Record, log_every: int, steps_per_task: int, signals: Signals, mirror: Mirror
-    ) -> None:
-        super().__init__()
-        self.record, self.mirror, self.signals = record, mirror, signals
-        self.log_every, self.steps_per_task = log_every, steps_per_task
-        self.sim_warnings = 0
-        self.episodes: list[list[list[float]]] = []
-        """For each seed, (return, length, success) of the episodes since its last line."""
-
-    def start(self, agent: Agent) -> None:
-        """Forgets everything counted."""
-        self.sim_warnings, self.episodes = 0, [[] for _ in agent.seeds]
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of this."""
-        return {"sim_warnings": self.sim_warnings, "episodes": self.episodes}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Goes on from `state()`."""
-        self.sim_warnings, self.episodes = state["sim_warnings"], state["episodes"]
-
-    def _on_step(self) -> bool:
-        for finished, info in zip(self.episodes, self.locals["infos"], strict=True):
-            self.sim_warnings += bool(info.get("sim_warning", False))
-            if "episode" in info:
-                episode = info["episode"]
-                success = float(info["is_success"])
-                finished.append([float(episode["r"]), float(episode["l"]), success])
-        if self.num_timesteps % self.log_every == 0:
-            self.write()
-        return not self.signals.requested
-
-    def write(self) -> None:
-        """Writes one line per seed."""
-        agent: Any = self.model
-        losses = agent.losses_log()
-        step = self.num_timesteps
-        rows = []
-        for s, (seed, finished) in enumerate(zip(agent.seeds, self.episodes, strict=True)):
-            means: list[float | None] = [sum(c) / len(c) for c in zip(*finished, strict=True)]
-            means = means or [None, None, None]
-            rows.append({"step": step, "task": (step - 1) // self.steps_per_task, "seed": seed,
-                         "episodes": len(finished), "return_mean": means[0],
-                         "length_mean": means[1], "success_mean": means[2],
-                         **{name: values[s] for name, values in losses.items()}})  # fmt: skip
-            finished.clear()
-        self.record.append(rows)
-        self.mirror.train(rows)
 
 
 class Loop:
@@ -135,10 +65,13 @@ class Loop:
         self.directory, self.evaluation, self.run_file = directory, evaluation, run_file
         self.signals, self.mirror = signals, mirror
         self.steps_per_task = self.sequence.steps_per_task
+        self.interleaved = self.sequence.interleaved
+        self.total = self.sequence.n_tasks * self.steps_per_task
         self.period = evaluation.period(self.steps_per_task)
         self.metrics = Record(directory / "metrics.jsonl")
         self.train = Record(directory / "train.jsonl")
-        self.progress = Progress(self.train, log_every, self.steps_per_task, signals, mirror)
+        named = None if self.interleaved else self.steps_per_task
+        self.progress = Progress(self.train, log_every, named, signals, mirror)
         self.progress.start(agent)
         self.checkpoints = Checkpoints(directory / "checkpoints")
         self.simulators = Simulators(self.sequence)
@@ -160,8 +93,8 @@ class Loop:
                 step = self.restore(checkpoint)
             if step > 0:
                 self.finish_period(step)
-            while step < self.sequence.n_tasks * self.steps_per_task:
-                if step % self.steps_per_task == 0:
+            while step < self.total:
+                if step == 0 or (step % self.steps_per_task == 0 and not self.interleaved):
                     self.start_task(step)
                 step = self.train_until(step - step % self.period + self.period)
                 self.finish_period(step)
@@ -187,6 +120,7 @@ class Loop:
         self.agent.load_state_dict({"tensors": checkpoint.tensors, "json": state["agent"]})
         self.env.restore(state["environments"])
         self.progress.load_state(state["progress"])
+        checkpoint.tensors.clear()  # a full replay buffer's file need not stay for the whole run
         self.saved = int(state["step"])
         return self.saved
 
@@ -195,8 +129,8 @@ class Loop:
         task = step // self.steps_per_task
         with self.signals.raising():
             self.agent.start_task(task)
-        event = {"step": step, "task": task, "event": "task_start",
-                 "value": self.sequence.task_names[task]}  # fmt: skip
+        event = {"step": step, "task": None if self.interleaved else task, "event": "task_start",
+                 "value": self.name(task)}  # fmt: skip
         self.train.append([event])
         self.mirror.train([event])
 
@@ -213,10 +147,13 @@ class Loop:
         """Does what follows a checkpoint at `step`: the task's end, the evaluation due there."""
         task = (step - 1) // self.steps_per_task
         with self.signals.raising():
-            if step % self.steps_per_task == 0:
+            if step == self.total or (step % self.steps_per_task == 0 and not self.interleaved):
                 self.agent.end_task()
+            if step % self.steps_per_task == 0:
                 self.save_policy(task, step)
-            due = self.evaluation.due(step, self.steps_per_task, self.sequence.n_tasks)
+            due = self.evaluation.due(
+                step, self.steps_per_task, self.sequence.n_tasks, self.interleaved
+            )
             rows = evaluate(self.agent, self.simulators, due, step, self.evaluation)
         self.metrics.append(rows)
         self.mirror.metrics(rows)
@@ -244,7 +181,7 @@ class Loop:
         """Writes the snapshot of the policy at a task's end."""
         tensors = self.agent.policy_state()
         self.check(tensors, step)
-        name = self.sequence.task_names[task]
+        name = self.name(task)
         state = {"task": task, "task_name": name, "step": step}
         files = [(TENSORS, pack(tensors)), (STATE, json.dumps(state).encode())]
         write_directory(self.directory / "tasks" / f"{task:02d}-{_plain(name)}", files)
@@ -261,12 +198,15 @@ class Loop:
             if tensor.ndim and tensor.shape[0] == len(seeds):
                 finite = torch.isfinite(tensor).reshape(len(seeds), -1).all(1).tolist()
                 seeds = tuple(s for s, good in zip(seeds, finite, strict=True) if not good)
-            task = (step - 1) // self.steps_per_task
             which = ", ".join(map(str, seeds))
-            raise NonFinite(f"{name} of seed {which} is not finite in task {task}")
+            raise NonFinite(f"{name} of seed {which} is not finite in {self.agent.where}")
+
+    def name(self, task: int) -> str:
+        """What a task is called; interleaved, what all of them are."""
+        return "all-tasks" if self.interleaved else self.sequence.task_names[task]
 
     def account(self, task: int, step: int) -> None:
-        """Adds the time since the last call to `task` in `run.json`."""
+        """Adds the time since the last call to `task`, or to those steps, in `run.json`."""
         now = (time.perf_counter(), time.process_time())
         spent = {}
         for i, name in enumerate(("wall_seconds", "cpu_seconds")):

@@ -62,7 +62,7 @@ def set_apart(runs: Sequence[RunData]) -> tuple[list[RunData], list[RunData]]:
 
 
 def find_references(group: Group, candidates: Sequence[Group]) -> References:
-    """Pick a group's references.
+    """Pick a group's references; interleaved tasks have none.
 
     Args:
         group: Runs of a sequence.
@@ -71,6 +71,8 @@ def find_references(group: Group, candidates: Sequence[Group]) -> References:
     Raises:
         ConfigError: Two configurations match a task equally well.
     """
+    if group.interleaved:
+        return References({}, (), (), ())
     found: dict[str, Group] = {}
     near = []
     names = list(dict.fromkeys(group.tasks))

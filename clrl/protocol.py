@@ -19,10 +19,12 @@ from clrl.agents.agent import Agent
 from clrl.agents.learner import NonFinite
 from clrl.builder import build_agent, describe, sequence_of
 from clrl.checkpoint import Checkpoint, Checkpoints, remove_leftovers, write_file
-from clrl.config import RunConfig, check_directory
+from clrl.claim import check_directory
+from clrl.config import RunConfig
 from clrl.errors import ConfigError, DamagedData
 from clrl.evaluator import Evaluation, Row
 from clrl.loop import Loop, Mirror, closing
+from clrl.resources import check_resources
 from clrl.results import CONFIG_FILE, RunData, read_run
 from clrl.rundir import Busy, RunFile, differences, machine, owned
 from clrl.signals import Signals
@@ -205,6 +207,8 @@ def _threads(n: int) -> Iterator[None]:
 
 def _claim(config: RunConfig, directory: Path) -> None:
     check_directory(config, directory)
+    if RunFile(directory).values.get("state") != "complete":
+        check_resources(config, directory)
     if not (directory / CONFIG_FILE).exists():
         write_file(directory / CONFIG_FILE, config.to_yaml().encode())
 

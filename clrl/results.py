@@ -182,7 +182,7 @@ def read_run(directory: str | Path) -> RunData:
     values = np.full((4, len(seeds), evaluations, len(tasks)), np.nan)
     columns = {seed: column for column, seed in enumerate(seeds)}
     path = directory / METRICS_FILE
-    for number, row in _read_lines(path):
+    for number, row in read_lines(path):
         try:
             if row["seq"] != number - 1:
                 raise ValueError(f"seq is {row['seq']!r}, not {number - 1}: lines are missing")
@@ -233,7 +233,7 @@ def _read_info(path: Path) -> dict[str, Any]:
     return info
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Numbers (from 1) and contents of the lines, without a torn last one."""
     torn: int | None = None
     with open(path, "rb") as file:

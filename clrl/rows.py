@@ -51,6 +51,7 @@ class Row:
         group: The runs.
         references: Their references.
         performance, forgetting, backward_transfer, forward_transfer: Means over tasks and seeds.
+            Where tasks are interleaved only performance is defined.
         halves: Forward transfer over the first and the second half of the tasks.
         transfer: Forward transfer per task; None without all references.
     """
@@ -84,7 +85,7 @@ class Row:
         """Everything at full precision, with the numbers per task and per seed."""
         success = self.group.success
         boundaries, task_id = needs(self.group.method)
-        forgotten = metrics.forgetting(success)
+        forgotten = _forgotten(self.group)
         return {
             "label": self.label,
             "method": self.group.method,
@@ -104,13 +105,13 @@ class Row:
                 "per_task": forgotten.mean(axis=0),
                 "per_seed": forgotten.mean(axis=1),
                 "without_last_task": -self.backward_transfer.value,
-                "last_evaluation": metrics.forgetting(success, window=1).mean(),
+                "last_evaluation": _forgotten(self.group, window=1).mean(),
             },
             "backward_transfer": {
                 **self.backward_transfer.json(),
-                "per_seed": metrics.backward_transfer(success),
+                "per_seed": _backward_transfer(self.group),
             },
-            "auc": metrics.auc(success),
+            "auc": None if self.group.interleaved else metrics.auc(success),
             "forward_transfer": self._transfer_json(),
             "config": self.group.config,
         }
@@ -149,7 +150,7 @@ def measure(group: Group, label: str, references: References) -> Row:
     """Measure one group of runs; forward transfer is undefined if a reference is missing."""
     success, half = group.success, len(group.tasks) // 2
     transfer, parts = None, [UNDEFINED] * 3
-    if not references.missing:
+    if not references.missing and not group.interleaved:
         own, areas = metrics.auc(success), references.areas(group.tasks)
         transfer = metrics.forward_transfer(own, areas)
         parts = [
@@ -161,12 +162,25 @@ def measure(group: Group, label: str, references: References) -> Row:
         group,
         references,
         _mean(metrics.performance(success)),
-        _mean(metrics.forgetting(success).mean(axis=1)),
-        _mean(metrics.backward_transfer(success)),
+        _mean(_forgotten(group).mean(axis=1)),
+        _mean(_backward_transfer(group)),
         parts[0],
         (parts[1], parts[2]),
         transfer,
     )
+
+
+def _forgotten(group: Group, window: int = metrics.WINDOW) -> np.ndarray:
+    """[S, N] forgetting; NaN where tasks are interleaved."""
+    if group.interleaved:
+        return np.full((len(group.seeds), len(group.tasks)), np.nan)
+    return metrics.forgetting(group.success, window)
+
+
+def _backward_transfer(group: Group) -> np.ndarray:
+    if group.interleaved:
+        return np.full(len(group.seeds), np.nan)
+    return metrics.backward_transfer(group.success)
 
 
 def _mean(values: np.ndarray) -> Estimate:

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from clrl.groups import Group, by_sequence, join, labels, shortfall
+from clrl.groups import Group, by_sequence, in_order, join, labels, shortfall
 from clrl.matching import find_references, is_reference, set_apart
 from clrl.metrics import WINDOW
+from clrl.published import beside, read_published
 from clrl.results import RunData, find_runs, read_run
 from clrl.rows import DASH, Row, columns, measure
 from clrl.statistics import LEVEL, RESAMPLES
+
+INTERLEAVED = "Tasks take turns, so that there is nothing to forget and no transfer to measure."
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +69,14 @@ class Table:
         """Everything that is missing, as sentences; empty for complete results."""
         return [text for section in self.sections for text in section.problems] + self.unused
 
-    def markdown(self) -> str:
-        """The tables, each with its sentences."""
+    def markdown(self, published: bool = False) -> str:
+        """The tables, each with its sentences; with `published` also those numbers beside ours."""
         parts = [section.markdown() for section in self.sections]
+        parts += [beside(self.sections)] if published else []
         parts += ["\n".join(f"* {text}" for text in self.unused)] if self.unused else []
         return "\n\n".join(parts) + "\n"
 
-    def json(self) -> str:
+    def json(self, published: bool = False) -> str:
         """All numbers at full precision, per task and per seed too; null for what is undefined."""
         tables = [
             {
@@ -85,6 +89,8 @@ class Table:
         ]
         intervals = {"level": LEVEL, "resamples": RESAMPLES, "window": WINDOW}
         content = {"intervals": intervals, "tables": tables, "problems": self.problems}
+        if published:
+            content["published"] = [row.json() for row in read_published()]
         return json.dumps(_plain(content), indent=2, allow_nan=False, ensure_ascii=False)
 
 
@@ -119,7 +125,7 @@ def table(paths: Sequence[str | Path], references: Sequence[str | Path] = ()) ->
 
 def _section(runs: Sequence[RunData], candidates: Sequence[Group]) -> Section:
     left_out = {run.directory: text for run in runs if (text := shortfall(run))}
-    groups = join(run for run in runs if run.directory not in left_out)
+    groups = in_order(join(run for run in runs if run.directory not in left_out))
     rows = [
         measure(group, label, find_references(group, candidates))
         for group, label in zip(groups, labels(groups), strict=True)
@@ -162,6 +168,8 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     texts: list[tuple[str, str]] = []
     for row in rows:
         texts += [(text, row.label) for text in _reference_notes(row)]
+        if row.group.interleaved:
+            texts.append((INTERLEAVED, row.label))
     return notes + _by_rows(texts, len(rows)) + _inexact(rows)
 
 
@@ -221,7 +229,7 @@ def _title(sequence: dict[str, Any]) -> str:
     name = sequence.get("name") or ", ".join(sequence["tasks"])
     n, steps = len(sequence["tasks"]), sequence["steps_per_task"]
     title = f"{name}: {n} task{'s' * (n > 1)} of {steps:,} steps"
-    known = ("name", "tasks", "steps_per_task")
+    known = ("name", "tasks", "steps_per_task", "interleaved")
     rest = [f"{key} {value}" for key, value in sequence.items() if key not in known]
     return ", ".join([title, *rest])
 

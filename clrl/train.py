@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from clrl import errors, flags
 from clrl.agents.methods import METHODS
-from clrl.config import RunConfig, check_directory, check_learner_name, check_method_name
+from clrl.claim import check_directory
+from clrl.config import RUNS, LearnerName, RunConfig, check_learner_name, check_method_name
 from clrl.errors import ConfigError
 from clrl.flags import First
 from clrl.names import parse_tasks, unknown
@@ -19,14 +20,15 @@ from clrl.presets import PRESETS, PresetName, base_config
 from clrl.results import METRICS_FILE, read_run
 
 HELP = """\
-usage: clrl train METHOD --sequence CW10|CW20|TASK|TASK,TASK [flags]
+usage: clrl train METHOD [--learner sac|ppo] --sequence CW10|CW20|TASK|TASK,TASK [flags]
 
 Trains a method on a sequence of tasks, each seed a fresh agent. The same command again continues
 the run or says that it is complete. Without --preset all settings are the published ones.
 
 methods: {methods}
 
-clrl train METHOD --help shows every flag with its default and source.
+clrl train METHOD --help shows every flag with its default and source; with --learner ppo or
+--preset small those of that learner or preset. clrl list methods shows what the methods are.
 """
 
 
@@ -37,10 +39,11 @@ class Train:
     run: Annotated[RunConfig, tyro.conf.arg(name="")]
     out: Path | None = None
     """Run directory; by default runs/SEQUENCE-METHOD-HASH."""
-    learner: Literal["sac"] = "sac"
-    """What the method is put on."""
+    learner: LearnerName = "sac"
+    """What the method is put on; its settings are the flags --sac.X or --ppo.X."""
     preset: PresetName | None = None
-    """Tested settings for small budgets, in place of the published ones."""
+    """Other settings in place of the published ones: tested for small budgets (small), or those
+    published for the slippery ant, which are of PPO (slippery-ant)."""
     config: Path | None = None
     """A run's config.yaml, in place of all defaults."""
     dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -64,12 +67,25 @@ def train(first: First, argv: Sequence[str]) -> int:
         return errors.OK
     base = defaults(first)
     words = argv if first.method is None else argv[1:]
-    options = flags.parse(Train, f"clrl train {base.method_name}", words, Train(base))
+    _check_learner_of(words, base.learner_name)
+    given = Train(base, learner=base.learner_name)
+    options = flags.parse(Train, f"clrl train {base.method_name}", words, given)
     config, out = options.run, options.out or options.run.directory
     check_directory(config, out)
     if options.dry_run:
         return _dry_run(config, out)
     return _start(config, out)
+
+
+def _check_learner_of(words: Sequence[str], learner: str) -> None:
+    """Refuse a flag of another learner, of which the parser only knows that it is unknown."""
+    for word in words:
+        other = word.removeprefix("--").partition(".")[0]
+        if word.startswith("--") and "." in word and other in RUNS and other != learner:
+            raise ConfigError(
+                f"{word.partition('=')[0]} is a flag of the learner {other}, and the learner is "
+                f"{learner}; give --learner {other}, or flags --{learner}.X"
+            )
 
 
 def defaults(first: First) -> RunConfig:
@@ -88,22 +104,31 @@ def defaults(first: First) -> RunConfig:
     if first.sequence is None and not first.help:
         raise ConfigError("give --sequence: CW10, CW20, or task names between commas")
     assert first.method is not None
-    return base_config(parse_tasks(first.sequence or "CW20"), first.method, first.preset)
+    tasks, learner = parse_tasks(first.sequence or "CW20"), first.learner or "sac"
+    return base_config(tasks, first.method, first.preset, learner)
 
 
 def _loaded(first: First) -> RunConfig:
     if first.preset is not None:
         raise ConfigError("--preset and --config exclude each other: a config is complete")
     config = RunConfig.load(str(first.config))
-    if first.method not in (None, config.method_name):
-        raise ConfigError(f"--config {first.config} is of {config.method_name}, not {first.method}")
+    for given, own in ((first.method, config.method_name), (first.learner, config.learner_name)):
+        if given not in (None, own):
+            raise ConfigError(f"--config {first.config} is of {own}, not {given}")
     return config
 
 
 def _dry_run(config: RunConfig, out: Path) -> int:
     from clrl.costs import estimate
+    from clrl.resources import available_memory, free_disk, need, size
 
+    needed, allowed = need(config), available_memory()
+    enough = "" if needed.total <= allowed else ": too little"
+    disk = f"up to {size(2 * needed.checkpoint)} for two checkpoints, {size(free_disk(out))} free"
     print(f"run         {out}\n\n{config.to_yaml()}\n{estimate(config)}")
+    print(f"memory      up to {size(needed.total)}, {size(allowed)} available here{enough}")
+    print("".join(f"            {part}\n" for part in needed.parts), end="")
+    print(f"disk        {disk} here")
     return errors.OK
 
 

@@ -41,7 +41,8 @@ class WandbMirror:
 
     def train(self, rows: Sequence[dict[str, Any]]) -> None:
         """Take rows of `train.jsonl`."""
-        scalars: dict[str, Any] = {"step": rows[0]["step"], "task": rows[0]["task"]}
+        known = ("step", "task")  # interleaved tasks have no current one
+        scalars = {name: rows[0][name] for name in known if rows[0][name] is not None}
         for row in rows:
             for name, value in row.items():
                 if name not in ("seq", "step", "task", "seed", "event") and _is_number(value):

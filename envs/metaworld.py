@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box
 
+from clrl.envs.interleaved import InterleavedTasks
 from clrl.envs.sequence import TaskSequence
 from clrl.envs.simulator import blew_up, fix_reset, freeze_first_goal, make_simulator
 from clrl.envs.tasks import METAWORLD_TASKS, SEQUENCES
@@ -163,13 +164,17 @@ class MetaWorld(gym.Env):
 
 
 def continual_world(
-    tasks: str | Sequence[str], steps_per_task: int = 1_000_000, **settings: Any
+    tasks: str | Sequence[str],
+    steps_per_task: int = 1_000_000,
+    interleaved: bool = False,
+    **settings: Any,
 ) -> TaskSequence:
     """A sequence of Meta-World tasks.
 
     Args:
         tasks: "CW10", "CW20", one task's name, or a list of names.
         steps_per_task: steps spent on each task (the papers: one million).
+        interleaved: let the tasks take turns, an episode each (`InterleavedTasks`).
         settings: of every task, see `MetaWorld`: horizon, randomization, reward, fixes,
             render_mode.
 
@@ -186,7 +191,8 @@ def continual_world(
         _check_task(name, sequences=isinstance(tasks, str))
     # One maker per name: both copies of a CW20 task are the same but for the one-hot.
     makers = {name: partial(MetaWorld, name, **settings) for name in names}
-    return TaskSequence([makers[name] for name in names], steps_per_task, names)
+    kind = InterleavedTasks if interleaved else TaskSequence
+    return kind([makers[name] for name in names], steps_per_task, names)
 
 
 def check_settings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -30,6 +30,7 @@ class TaskSequence(gym.Env):
         task_names: one name per task; "task-0", "task-1", ... if left out.
 
     Attributes:
+        interleaved: whether tasks take turns (`InterleavedTasks`).
         task: the current task's position.
         task_step: steps taken of the current task.
         sim_warnings: how many simulations have blown up (`info["sim_warning"]`).
@@ -37,6 +38,8 @@ class TaskSequence(gym.Env):
     Raises:
         ValueError: if an argument is out of range, or the tasks' spaces differ.
     """
+
+    interleaved: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class TaskSequence(gym.Env):
         if int(steps_per_task) != steps_per_task or steps_per_task < 1:
             raise ValueError(f"steps_per_task must be a whole number >= 1, got {steps_per_task}")
         self.steps_per_task = int(steps_per_task)
+        self._budget = self.steps_per_task * (self.n_tasks if self.interleaved else 1)
         names = task_names or [f"task-{k}" for k in range(self.n_tasks)]
         if len(names) != self.n_tasks:
             raise ValueError(f"task_names must hold {self.n_tasks} names, got {len(names)}")
@@ -89,6 +93,7 @@ class TaskSequence(gym.Env):
         self.task = task
         self.task_step = 0
         self._env = self.make_task(task)
+        self._fresh = True  # not seeded yet
         self._episode_running = False
         self._start: dict[str, Any] | None = None
         self._actions: list[np.ndarray] = []
@@ -125,10 +130,18 @@ class TaskSequence(gym.Env):
             super().reset(seed=seed)
             self._sequence_seed = _fresh_seed() if seed is None else seed
             self.sim_warnings = 0
-            self._switch(0)
-        elif self.task_step == self.steps_per_task and self.task < self.n_tasks - 1:
-            self._switch(self.task + 1)
+            self._restart()
+        else:
+            self._advance()
         return self._reset_task(options)
+
+    def _restart(self) -> None:
+        self._switch(0)
+
+    def _advance(self) -> None:
+        """Goes on to the next task if a reset is to show that one."""
+        if self.task_step == self._budget and self.task < self.n_tasks - 1:
+            self._switch(self.task + 1)
 
     def _switch(self, task: int) -> None:
         self._env.close()
@@ -136,9 +149,10 @@ class TaskSequence(gym.Env):
 
     def _reset_task(self, options: dict[str, Any] | None) -> tuple[np.ndarray, dict[str, Any]]:
         seed: int | None = None
-        if self._start is None:
+        if self._fresh:
             seed = task_seed(self._sequence_seed or 0, self.task)
             self._start = {"seed": seed}
+            self._fresh = False
         else:
             self._start = {"generator": self._env.unwrapped.np_random.bit_generator.state}
         self._actions = []
@@ -159,12 +173,12 @@ class TaskSequence(gym.Env):
         Raises:
             RuntimeError: if the sequence's steps are used up, or the episode is over.
         """
-        if not self._episode_running or self.task_step == self.steps_per_task:
+        if not self._episode_running or self.task_step == self._budget:
             raise RuntimeError(self._why_no_step())
         action = np.array(action, dtype=self.action_space.dtype)  # own copy: kept for state()
         self._actions.append(action)
         self.task_step += 1
-        last = self.task_step == self.steps_per_task
+        last = self.task_step == self._budget
         result = self._env.step_of_sequence(action, last)
         self._observation = result[0]
         self.sim_warnings += bool(result[4].get("sim_warning"))
@@ -173,7 +187,8 @@ class TaskSequence(gym.Env):
         return result
 
     def _why_no_step(self) -> str:
-        if self.task == self.n_tasks - 1 and self.task_step == self.steps_per_task:
+        last_task = self.interleaved or self.task == self.n_tasks - 1
+        if last_task and self.task_step == self._budget:
             return (
                 f"the sequence is over: all {self.n_tasks} x {self.steps_per_task} steps are used "
                 "up; reset(seed=...) starts it anew"
@@ -213,12 +228,13 @@ class TaskSequence(gym.Env):
             ValueError: if the state does not fit this sequence, or its replay ends in another
                 observation than was saved.
         """
-        for field, largest in (("task", self.n_tasks - 1), ("task_step", self.steps_per_task)):
+        for field, largest in (("task", self.n_tasks - 1), ("task_step", self._budget)):
             if not 0 <= state[field] <= largest:
                 raise ValueError(
                     f"the saved {field} must be from 0 to {largest}, got {state[field]}"
                 )
-        self._switch(state["task"])
+        self._place(state)
+        self._fresh = False
         self._sequence_seed = state["seed"]
         self._start = dict(state["start"])
         if "generator" in self._start:
@@ -237,6 +253,10 @@ class TaskSequence(gym.Env):
                 "np_random and the actions only"
             )
         return self._observation
+
+    def _place(self, state: dict[str, Any]) -> None:
+        """Makes what a saved state needs, the current task's environment at least."""
+        self._switch(state["task"])
 
     def render(self) -> Any:
         """Renders the current task."""

@@ -46,7 +46,7 @@ def ours(seeds: int, hidden: tuple[int, ...]) -> Callable[[], object]:
         obs, after = rng.uniform(-1, 1, (2, seeds, 39))
         action, reward = rng.uniform(-1, 1, (seeds, 4)), rng.uniform(0, 10, seeds)
         ended, keep = np.zeros(seeds, bool), [True] * seeds
-        agent.store(Transition(obs, action, reward, after, ended, keep))
+        agent.store(Transition(obs, action, reward, after, ended, ended, keep))
     return lambda: agent.update(agent.sample(BATCH, REPLAY))
 
 

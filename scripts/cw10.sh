@@ -9,6 +9,4 @@ if [ $# -lt 1 ]; then
 fi
 method=$1
 shift
-clrl=$(dirname "$0")/../.venv/bin/clrl
-[ -x "$clrl" ] || clrl=clrl
-exec "$clrl" train "$method" --sequence CW10 "$@"
+exec "$(dirname "$0")/clrl.sh" train "$method" --sequence CW10 "$@"

@@ -9,6 +9,4 @@ if [ $# -lt 1 ]; then
 fi
 task=$1
 shift
-clrl=$(dirname "$0")/../.venv/bin/clrl
-[ -x "$clrl" ] || clrl=clrl
-exec "$clrl" train finetuning --sequence "$task" "$@"
+exec "$(dirname "$0")/clrl.sh" train finetuning --sequence "$task" "$@"

@@ -1,4 +1,4 @@
-"""The interface of a continual-learning method: eight hooks that do nothing by default."""
+"""The interface of a continual-learning method: hooks that do nothing by default."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class Method:
         learner_defaults: settings that belong to the published method, by the learner's name.
         refused: learners that the method does not work on, {name: reason}.
         interleaved: whether tasks take turns, an episode each, instead of one after the other.
+        noisy_weights: whether every pass draws its weights, so that `acting` matters.
         state: what it has learned.
         learner: the learner it was attached to.
     """
@@ -43,6 +44,7 @@ class Method:
     learner_defaults: ClassVar[dict[str, dict[str, Any]]] = {}
     refused: ClassVar[dict[str, str]] = {}
     interleaved: ClassVar[bool] = False
+    noisy_weights: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self.state: dict[str, Tensor] = {}
@@ -93,4 +95,12 @@ class Method:
     @contextlib.contextmanager
     def evaluating(self, task: int) -> Iterator[None]:
         """Change the weights for an evaluation of a task, and put them back."""
+        yield
+
+    @contextlib.contextmanager
+    def acting(self, deterministic: bool) -> Iterator[None]:
+        """Choose the weights of one pass that acts outside training; only with `noisy_weights`.
+
+        Its draws come from the EVALUATION stream, so that they never change training.
+        """
         yield

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from clrl.agents.importance import fisher_outputs, squared_gradients
+from clrl.agents.importance import fisher_outputs, mean_gradients, sampled_importance
+from clrl.agents.learner import Categorical, Gaussian
 from clrl.agents.methods.quadratic import QuadraticPenalty
-from clrl.agents.randomness import METHOD
+from clrl.agents.networks import Recorder
 
 
 @dataclass
-class EWC(QuadraticPenalty):
-    """Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv 1612.00796).
+class FisherPenalty(QuadraticPenalty):
+    """A quadratic penalty whose importance is the diagonal Fisher information.
 
-    A parameter's importance is its diagonal Fisher information for the policy (or the class
-    probabilities), estimated at the end of a task on that task's data. What differs from the paper
-    is Continual World's form of the penalty (see `QuadraticPenalty`): coef is half of the paper's
-    lambda, and there is one anchor. What differs from Continual World: the floor is applied to the
-    mean over examples, not to each example's square, and the estimate is made when the task ends,
-    not when the next one starts (the weights are the same).
+    It is that of the policy (or of the class probabilities), estimated at the end of a task on that
+    task's data. What differs from Continual World (continualworld/methods/ewc.py): the floor is
+    applied to the mean over examples, not to each example's square (with parity "original" it is),
+    and the estimate is made when the task ends, not when the next one starts (the weights are the
+    same).
     """
 
-    paper: ClassVar[str] = "Kirkpatrick et al. 2017, arXiv 1612.00796"
-
-    coef: float = 1e4
-    """Strength of the penalty (Continual World, CW20: 1e4)."""
     fisher_batches: int = 10
     """Batches the Fisher information is averaged over (Continual World: 10)."""
     fisher_batch_size: int = 256
@@ -42,17 +39,39 @@ class EWC(QuadraticPenalty):
 
     def importance(self) -> dict[str, Tensor]:
         """Return the diagonal Fisher information of every protected parameter."""
-        names = self.learner.protected_parameters()
-        total: dict[str, Tensor] = {}
-        for _ in range(self.fisher_batches):
-            batch = self.learner.sample(self.fisher_batch_size, METHOD)
-            with self.learner.recording() as layers:
-                distribution = self.learner.output_distributions(batch)
-                outputs = fisher_outputs(distribution, self.fisher_mean == "squashed")
-                squares = squared_gradients(layers, outputs)
-            for name in names:
-                total[name] = total.get(name, torch.zeros(())) + squares[name]
-        return {
-            name: (value / self.fisher_batches).clamp(min=self.fisher_floor)
-            for name, value in total.items()
-        }
+        row_floor = self.fisher_floor if self.learner.parity == "original" else 0.0
+
+        def measure(
+            layers: Mapping[str, Recorder], distribution: Gaussian | Categorical
+        ) -> dict[str, Tensor]:
+            outputs = fisher_outputs(distribution, self.fisher_mean == "squashed")
+            return mean_gradients(layers, outputs, torch.square, row_floor)
+
+        fisher = sampled_importance(
+            self.learner, self.fisher_batches, self.fisher_batch_size, measure
+        )
+        return {name: value.clamp(min=self.fisher_floor) for name, value in fisher.items()}
+
+
+@dataclass
+class EWC(FisherPenalty):
+    """Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv 1612.00796).
+
+    The penalty has Continual World's form (see `QuadraticPenalty`): coef is half of the paper's
+    lambda, and there is one anchor with the sum of all tasks' Fisher information. With
+    `anchors="per_task"` it has the paper's, coef * sum_k sum_j F_kj (theta_j - theta_kj)^2 over
+    all finished tasks k: two numbers per parameter for every task, in memory and in checkpoints,
+    and an update that takes longer with every task.
+    """
+
+    paper: ClassVar[str] = "Kirkpatrick et al. 2017, arXiv 1612.00796"
+
+    coef: float = 1e4
+    """Strength of the penalty (Continual World, CW20: 1e4)."""
+    anchors: Literal["last", "per_task"] = "last"
+    """Pull to the weights after the last task with the sum of all importances (Continual World), or
+    to the weights after each task with that task's importance (the paper)."""
+
+    def term(self, task: int) -> str:
+        """Return the suffix of a task's own importance and anchor, or of the only ones."""
+        return str(task) if self.anchors == "per_task" else ""

@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from clrl.agents.adam import seed_dots
+from clrl.agents.learner import Learner
 from clrl.agents.methods.base import Method, laid_out_like
+
+Tensors = tuple[Tensor, ...]
+QUANTILES = {"q50": 0.5, "q99": 0.99, "max": 1.0}
+
+
+class _KnownGradient(torch.autograd.Function):
+    """A value [S] whose gradients are known already: for each seed a multiple of `gradients`.
+
+    One node for all parameters: through autograd's own, the penalty cost twice as much.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, value: Tensor, scale: float, gradients: Tensors, *parameters: Tensor
+    ) -> Tensor:
+        ctx.scale, ctx.gradients = scale, gradients
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        factor = grad_outputs[0] * ctx.scale
+        factors = [factor.view(-1, *[1] * (g.dim() - 1)) for g in ctx.gradients]
+        return None, None, None, *torch._foreach_mul(ctx.gradients, factors)
 
 
 @dataclass
@@ -26,36 +52,92 @@ class QuadraticPenalty(Method):
     coef: float = 1.0
     """Strength of the penalty."""
 
+    def attach(self, learner: Learner) -> None:
+        """Get to know the parameters to protect."""
+        super().attach(learner)
+        self.protected = learner.protected_parameters()
+        self._forget_derived()
+
     @abstractmethod
     def importance(self) -> dict[str, Tensor]:
         """Return the importance of every protected parameter for the task that just ended."""
 
     def merge(self, old: Tensor, new: Tensor) -> Tensor:
-        """Combine the importance for all earlier tasks with that for the last one."""
+        """Combine the importance for all earlier tasks (0 at first) with that for the last one."""
         return old + new
+
+    def term(self, task: int) -> str:
+        """Return the suffix in `state` of importance and anchor that a finished task goes into."""
+        return ""
 
     def on_task_end(self, task: int) -> None:
         """Measure importances and move the anchor."""
-        importance = self.importance()
-        for name, parameter in self.learner.protected_parameters().items():
-            key = f"importance.{name}"
-            new = laid_out_like(parameter, importance[name])
-            self.state[key] = self.merge(self.state[key], new) if key in self.state else new
-            self.state[f"anchor.{name}"] = parameter.detach().clone()
+        importance, term = self.importance(), self.term(task)
+        for name, parameter in self.protected.items():
+            key, new = f"importance{term}.{name}", laid_out_like(parameter, importance[name])
+            old = self.state.get(key, torch.zeros_like(new))
+            self.state[key] = self.merge(old, new)
+            self.state[f"anchor{term}.{name}"] = parameter.detach().clone()
+        self._forget_derived()
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Set importances and anchors."""
-        parameters = self.learner.protected_parameters()
+        """Set what was learned."""
+        names = {key: key.split(".", 1)[1] for key in state}
         super().load_state(
-            {key: laid_out_like(parameters[key.split(".", 1)[1]], t) for key, t in state.items()}
+            {key: laid_out_like(self.protected[names[key]], t) for key, t in state.items()}
         )
+        self._forget_derived()
+
+    def _forget_derived(self) -> None:
+        self._cached: list[tuple[Tensors, Tensors]] | None = None
+        self._report: dict[str, Tensor] | None = None
+        self._pull: Tensors = ()
 
     def penalty(self) -> Tensor | None:
         """Return the penalty of each seed, [S]; None in the first task."""
-        if not self.state:
+        if not self._terms():
             return None
-        terms = []
-        for name, parameter in self.learner.protected_parameters().items():
-            distance = parameter - self.state[f"anchor.{name}"]
-            terms.append((self.state[f"importance.{name}"] * distance.square()).flatten(1).sum(1))
-        return self.coef * torch.stack(terms).sum(0)
+        parameters = tuple(self.protected.values())
+        values: list[Tensor] = []
+        with torch.no_grad():
+            for importance, anchor in self._terms():
+                distance = torch._foreach_sub(parameters, anchor)
+                pull = torch._foreach_mul(importance, distance)
+                self._pull = torch._foreach_add(self._pull, pull) if values else pull
+                values.append(seed_dots(pull, distance))
+            value = self.coef * sum(values[1:], values[0])
+        known: Tensor = _KnownGradient.apply(value, 2.0 * self.coef, self._pull, *parameters)
+        return known
+
+    def report(self) -> dict[str, Tensor]:
+        """Return median, 99 % quantile and maximum of the importances, each [S]."""
+        if self._report is None:
+            importances = [importance for importance, _ in self._terms()]
+            sums = [sum(tensors[1:], tensors[0]) for tensors in zip(*importances, strict=True)]
+            self._report = _quantiles(sums) if sums else {}
+        return self._report
+
+    def _terms(self) -> list[tuple[Tensors, Tensors]]:
+        """Return importances and anchors, in the order of `protected`, of every term."""
+        if self._cached is None:
+            kinds = {key.split(".", 1)[0] for key in self.state}
+            terms = [kind[len("importance") :] for kind in kinds if kind.startswith("importance")]
+            self._cached = [
+                (self.of_kind(f"importance{term}"), self.of_kind(f"anchor{term}"))
+                for term in sorted(terms, key=lambda term: (len(term), term))
+            ]
+        return self._cached
+
+    def of_kind(self, kind: str) -> Tensors:
+        """Return what `state` has of a kind, for every protected parameter."""
+        return tuple(self.state[f"{kind}.{name}"] for name in self.protected)
+
+
+def _quantiles(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Return quantiles over all tensors [S, ...] together, for each seed: {name: [S]}."""
+    rows = []
+    for seed in range(tensors[0].shape[0]):
+        ordered = torch.cat([tensor[seed].flatten() for tensor in tensors]).sort().values
+        rows.append(torch.stack([ordered[int(q * (len(ordered) - 1))] for q in QUANTILES.values()]))
+    columns = torch.stack(rows).unbind(1)
+    return {f"importance/{name}": c for name, c in zip(QUANTILES, columns, strict=True)}

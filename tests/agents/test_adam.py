@@ -1,12 +1,13 @@
 """Adam on flat parameters: torch's and Keras' formulas, and independence of seeds."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from clrl.agents.adam import FlatParameters, SeedAdam
+from clrl.agents.adam import Clock, FlatParameters, SeedAdam
 
 STEPS = 200
 
@@ -128,6 +129,52 @@ def test_a_reset_optimizer_is_a_fresh_one() -> None:
             set_gradients(adam.parameters, draws(2, 50 + step))
             adam.step()
     assert torch.equal(joined(used.parameters), joined(fresh.parameters))
+
+
+def moves(adam: SeedAdam, steps: int, others: Sequence[SeedAdam] = ()) -> list[float]:
+    """Return the sizes of steps for a constant gradient, in learning rates."""
+    sizes = []
+    for _ in range(steps):
+        before = joined(adam.parameters)
+        for each in (adam, *others):
+            set_gradients(each.parameters, torch.ones(1, 46))
+            each.step()
+        sizes.append(float((before - joined(adam.parameters))[0, 0]) / 1e-2)
+    return sizes
+
+
+def keras(clock: Clock | None = None) -> SeedAdam:
+    return make(1, torch.zeros(1, 46), eps=1e-7, keras_eps=True, clock=clock)
+
+
+def test_parts_that_share_a_clock_count_each_others_steps() -> None:
+    clock = Clock()
+    parts = [keras(clock) for _ in range(3)]
+    sizes = []
+    for _ in range(3):
+        sizes.append([moves(part, 1)[0] for part in parts])
+    actor, critic, alpha = zip(*sizes, strict=True)
+    assert actor == pytest.approx((1.00, 0.78, 0.79), abs=0.005)
+    assert critic[:2] == pytest.approx((0.74, 0.73), abs=0.005)
+    assert alpha[:2] == pytest.approx((0.64, 0.70), abs=0.005)
+    assert [part.step_count for part in parts] == [9, 9, 9]
+    assert moves(keras(), 3) == pytest.approx([1.0, 1.0, 1.0], abs=1e-3)
+
+
+def test_a_reset_keeps_a_shared_clock_and_so_starts_with_large_steps() -> None:
+    clock = Clock()
+    adam, others = keras(clock), [keras(clock), keras(clock)]
+    clock.count = 1_000_000
+    adam.reset()
+    assert clock.count == 1_000_000
+    sizes = moves(adam, 1000, others)
+    assert sizes[:5] == pytest.approx([3.16, 4.25, 4.95, 5.44, 5.80], abs=0.006)
+    assert (max(sizes), sizes.index(max(sizes))) == (pytest.approx(6.57, abs=0.006), 11)
+    later = [sizes[n - 1] for n in (10, 50, 100, 1000)]
+    assert later == pytest.approx([6.53, 4.5, 3.2, 1.26], abs=0.05)
+    fresh = keras()
+    fresh.reset()
+    assert sum(sizes) / sum(moves(fresh, 1000)) == pytest.approx(2.0, abs=0.05)
 
 
 def test_without_moments_a_parameter_without_gradient_stays() -> None:

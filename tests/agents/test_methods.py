@@ -1,4 +1,4 @@
-"""What every method must hold, with both learners."""
+"""What every method must hold, with every learner."""
 
 import ast
 import inspect
@@ -11,22 +11,25 @@ import torch
 from torch import Tensor
 
 from clrl.agents import randomness
+from clrl.agents.agent import Agent
 from clrl.agents.classifier import Classifier, ToyStream
 from clrl.agents.learner import Learner
 from clrl.agents.methods import METHODS, Method
-from clrl.agents.sac import ContinualSAC
-from tests.agents.tiny import method, sac, same_bits
+from tests.agents.tiny import method, ppo, sac, same_bits
 
 SEEDS = (7, 1)
-LEARNERS = ("sac", "classifier")
+AGENTS = {"sac": sac, "ppo": ppo}
+LEARNERS = (*AGENTS, "classifier")
 every_method = pytest.mark.parametrize("name", sorted(METHODS))
 every_learner = pytest.mark.parametrize("kind", LEARNERS)
 
 
 def make(kind: str, name: str, seeds: tuple[int, ...] = SEEDS, given: Method | None = None) -> Any:
+    if kind in METHODS[name].refused:
+        pytest.skip(f"{name} does not work on {kind}")
     chosen = given or method(name)
-    if kind == "sac":
-        return sac(method=chosen, seeds=seeds, hidden_sizes=(32, 32))
+    if kind in AGENTS:
+        return AGENTS[kind](method=chosen, seeds=seeds, hidden_sizes=(32, 32))
     stream = ToyStream(n_tasks=2, dim=5, examples=64)
     return Classifier(stream, chosen, seeds, batch_size=16, hidden_sizes=(32, 32))
 
@@ -48,7 +51,7 @@ def snapshot(learner: Learner) -> dict[str, Tensor]:
         state |= {f"{part}.{name}": view for name, view in flat.views(flat.flat).items()}
     for part, optimizer in learner.optimizers.items():
         state |= {f"{part}.{name}": tensor for name, tensor in optimizer.tensors().items()}
-    if isinstance(learner, ContinualSAC):
+    if isinstance(learner, Agent):
         state |= {f"buffer.{name}": tensor for name, tensor in learner.data_state().items()}
     return {name: tensor.detach().clone() for name, tensor in state.items()}
 
@@ -72,10 +75,11 @@ def test_a_seed_alone_is_the_seed_beside_others_through_a_switch(kind: str, name
     assert unequal({key: tensor[1:] for key, tensor in state.items()}, snapshot(alone)) == []
 
 
+@pytest.mark.parametrize("kind", sorted(AGENTS))
 @every_method
-def test_a_restored_sac_agent_goes_on_bit_for_bit(name: str) -> None:
-    agent, other = make("sac", name), make("sac", name)
-    agent.learn(75)
+def test_a_restored_agent_goes_on_bit_for_bit(kind: str, name: str) -> None:
+    agent, other = make(kind, name), make(kind, name)
+    agent.learn(100)
     other.load_state_dict(agent.state_dict())
     for learner in (agent, other):
         for _ in range(10):
@@ -114,7 +118,7 @@ def test_evaluating_leaves_the_weights_as_they_were(kind: str, name: str) -> Non
 
 
 @every_learner
-@pytest.mark.parametrize("name", ["l2", "ewc"])
+@pytest.mark.parametrize("name", ["l2", "ewc", "online-ewc", "mas", "si", "cloning"])
 def test_a_coefficient_of_zero_is_fine_tuning_bit_for_bit(kind: str, name: str) -> None:
     zero = method(name)
     zero.coef = 0.0  # type: ignore[attr-defined]
@@ -131,8 +135,20 @@ def test_a_method_changes_what_is_learned_in_the_second_task(kind: str, name: st
     learner, plain = make(kind, name), make(kind, "finetuning")
     train(learner)
     train(plain)
-    kernel = "actor.core.layers.1.weight" if kind == "sac" else "classifier.core.layers.1.weight"
+    kernel = f"{learner.protected_part}.core.layers.1.weight"
     assert not torch.equal(snapshot(learner)[kernel], snapshot(plain)[kernel])
+
+
+@pytest.mark.parametrize(
+    "kind, name", [(kind, name) for name in sorted(METHODS) for kind in METHODS[name].refused]
+)
+def test_a_method_is_refused_where_it_does_not_work(kind: str, name: str) -> None:
+    works = [learner for learner in LEARNERS if learner not in METHODS[name].refused]
+    with pytest.raises(ValueError, match=f"learner {kind}: .*; it works on {', '.join(works)}"):
+        if kind == "classifier":
+            Classifier(ToyStream(), method(name))
+        else:
+            AGENTS[kind](method=method(name))
 
 
 @every_method
@@ -156,5 +172,6 @@ def test_every_method_names_its_paper_and_what_it_must_be_told(name: str) -> Non
     assert "arXiv" in cls.paper
     assert cls.__doc__ and "(coef:" not in cls.__doc__
     assert isinstance(cls.uses_task_boundaries, bool) and isinstance(cls.uses_task_id, bool)
-    assert cls.uses_task_boundaries == (name != "finetuning")
+    without = name in ("finetuning", "perfect-memory") or cls.interleaved
+    assert cls.uses_task_boundaries == (not without)
     assert cls.uses_task_id == (name == "packnet")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def rngs(n: int = 1) -> list[np.random.Generator]:
     return [np.random.default_rng(seed) for seed in range(n)]
 
 
-def network(lead: Sequence[int] = (2,), heads: int = 3, **kwargs: bool) -> HeadedNetwork:
+def network(lead: Sequence[int] = (2,), heads: int = 3, **kwargs: Any) -> HeadedNetwork:
     """Return a small network whose parameters are all random."""
     made = HeadedNetwork(lead, 5, 4, heads, (8, 6), **kwargs)
     generator = torch.Generator().manual_seed(1)

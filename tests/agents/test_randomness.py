@@ -73,7 +73,7 @@ def buffer_with(rows: int, capacity: int = 10) -> ReplayBuffer:
     for i in range(rows):
         one = np.full((2, 1), i, np.float32)
         ended, keep = np.array([0, 1]), [True, i % 2 == 0]
-        buffer.add(Transition(one, one, one[:, 0], one + 1, ended, keep), task=0)
+        buffer.add(Transition(one, one, one[:, 0], one + 1, ended, ended, keep), task=0)
     return buffer
 
 

@@ -244,6 +244,33 @@ def test_a_task_starts_with_10001_uniform_actions() -> None:
     assert agent.uniform == list(range(10_001))
 
 
+def counts(agent: ContinualSAC) -> list[int]:
+    return [agent.optimizers[part].step_count for part in ("actor", "critic", "alpha")]
+
+
+def test_the_original_counts_the_steps_of_all_parts_together_and_through_a_reset() -> None:
+    ours, original = (ContinualSAC(vec(), parity=p, **SETTINGS) for p in ("clean", "original"))
+    for agent in (ours, original):
+        agent.learn(60)
+    assert (counts(ours), counts(original)) == ([50] * 3, [150] * 3)
+    assert not same_bits(weights(ours)["actor.head.bias"], weights(original)["actor.head.bias"])
+    for agent in (ours, original):
+        agent.learn(1)  # the second task begins
+    assert (counts(ours), counts(original)) == ([0] * 3, [150] * 3)
+    assert not original.optimizers["actor"].exp_avg_sq.any()
+
+
+def test_a_restored_agent_of_the_original_kind_goes_on_bit_for_bit() -> None:
+    first, other = (ContinualSAC(vec(), parity="original", **SETTINGS) for _ in range(2))
+    first.learn(70)
+    other.load_state_dict(first.state_dict())
+    for agent in (first, other):
+        agent.update(agent.sample(None, randomness.REPLAY))
+    assert counts(first) == counts(other)
+    a, b = weights(first), weights(other)
+    assert all(same_bits(a[name], b[name]) for name in a)
+
+
 def test_a_new_critic_is_a_new_network() -> None:
     agent = sac(reset_critic=True)
     agent.learn(60)

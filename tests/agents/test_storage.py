@@ -29,7 +29,7 @@ def test_a_loaded_agent_is_the_saved_one(name: str, tmp_path: Path) -> None:
     loaded = ContinualSAC.load(tmp_path / "agent.zip", device="cpu")
     assert total_differences(agent.state_dict(), loaded.state_dict()) == []
     assert loaded.settings == agent.settings and loaded.method == agent.method
-    assert (loaded.seeds, loaded.n_tasks, loaded.task) == (agent.seeds, 2, 1)
+    assert (loaded.seeds, loaded.n_tasks, loaded.task) == (agent.seeds, 2, agent.task)
     assert np.array_equal(agent.act(OBS, True), loaded.act(OBS, True))
     for _ in range(2):  # the evaluation stream goes on too
         assert np.array_equal(agent.predict(OBS[0])[0], loaded.predict(OBS[0])[0])

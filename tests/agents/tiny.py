@@ -11,9 +11,12 @@ from gymnasium.spaces import Box
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import Tensor
 
+from clrl.agents.agent import Agent
 from clrl.agents.methods import METHODS, Method
+from clrl.agents.ppo import ContinualPPO
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.transition import Transition
+from clrl.envs.interleaved import InterleavedTasks
 from clrl.envs.sequence import TaskSequence
 
 OBS_DIM, ACTION_DIM, HORIZON = 3, 2, 9
@@ -28,9 +31,23 @@ SETTINGS: dict[str, Any] = {
     "buffer_size": 500,
     "device": "cpu",
 }
+# Rollouts of 32 steps: one goes over the end of a task of 60, and one stays unfinished at step 120.
+PPO_SETTINGS: dict[str, Any] = {
+    "hidden_sizes": (16, 16),
+    "n_steps": 32,
+    "batch_size": 16,
+    "n_epochs": 2,
+    "learning_rate": 3e-3,
+    "device": "cpu",
+}
 METHOD_FIELDS: dict[str, dict[str, Any]] = {
     "ewc": {"fisher_batches": 2, "fisher_batch_size": 16},
+    "online-ewc": {"fisher_batches": 2, "fisher_batch_size": 16},
+    "mas": {"mas_batches": 2, "mas_batch_size": 16},
     "packnet": {"retrain_steps": 5},
+    "agem": {"memory_per_task": 30, "memory_batch_size": 16},
+    "cloning": {"memory_per_task": 30, "memory_batch_size": 16},
+    "clonex": {"memory_per_task": 30, "memory_batch_size": 16},
 }
 
 
@@ -39,8 +56,8 @@ class TinyTask(gym.Env):
 
     Args:
         task: sets the goal.
-        events: what goes wrong at which step of this environment: "nan" in the reward, or a
-            "warning" of the simulation.
+        events: what goes wrong at which step of this environment: "nan" in the reward, a "warning"
+            of the simulation, or the episode is "over".
     """
 
     def __init__(self, task: int = 0, events: dict[int, str] | None = None):
@@ -67,15 +84,19 @@ class TinyTask(gym.Env):
         event = self.events.get(self.steps)
         reward = float("nan") if event == "nan" else -distance
         info = {"success": float(self.time == 3), "sim_warning": event == "warning"}
-        return self.position, reward, distance < 0.2, self.time == HORIZON, info
+        truncated = self.time == HORIZON or event == "over"
+        return self.position, reward, distance < 0.2, truncated, info
 
 
 def sequence(
-    n_tasks: int = 2, steps_per_task: int = 60, events: dict[int, str] | None = None
+    n_tasks: int = 2,
+    steps_per_task: int = 60,
+    events: dict[int, str] | None = None,
+    interleaved: bool = False,
 ) -> TaskSequence:
     """Return a sequence of tiny tasks; `events` happen in every task."""
     makers = [partial(TinyTask, task, events) for task in range(n_tasks)]
-    return TaskSequence(makers, steps_per_task)
+    return (InterleavedTasks if interleaved else TaskSequence)(makers, steps_per_task)
 
 
 def vec(
@@ -83,10 +104,11 @@ def vec(
     n_tasks: int = 2,
     steps_per_task: int = 60,
     events: Sequence[dict[int, str]] | None = None,
+    interleaved: bool = False,
 ) -> DummyVecEnv:
     """Return one sequence per seed."""
     makers: list[Callable[[], gym.Env]] = [
-        partial(sequence, n_tasks, steps_per_task, events[s] if events else None)
+        partial(sequence, n_tasks, steps_per_task, events[s] if events else None, interleaved)
         for s in range(n_seeds)
     ]
     return DummyVecEnv(makers)
@@ -107,8 +129,23 @@ def sac(
 ) -> ContinualSAC:
     """Return a tiny SAC agent."""
     if env is None:
-        env = vec(len(seeds), n_tasks, steps_per_task)
+        interleaved = method is not None and method.interleaved
+        env = vec(len(seeds), n_tasks, steps_per_task, interleaved=interleaved)
     return ContinualSAC(env, method, seeds=seeds, **(SETTINGS | settings))
+
+
+def ppo(
+    env: Any = None,
+    method: Method | None = None,
+    seeds: Sequence[int] = (0,),
+    n_tasks: int = 2,
+    steps_per_task: int = 60,
+    **settings: Any,
+) -> ContinualPPO:
+    """Return a tiny PPO agent."""
+    if env is None:
+        env = vec(len(seeds), n_tasks, steps_per_task)
+    return ContinualPPO(env, method, seeds=seeds, **(PPO_SETTINGS | settings))
 
 
 def same_bits(a: Tensor, b: Tensor) -> bool:
@@ -142,11 +179,11 @@ def differences(
 
 def total_differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     """Return the names of what differs by a bit between two agents' states, all seeds."""
-    n_seeds = first["tensors"]["buffer.size"].shape[0]
+    n_seeds = len(first["json"]["streams"]["weights"])
     return [f"{s}: {name}" for s in range(n_seeds) for name in differences(first, second, s, s)]
 
 
-def weights(agent: ContinualSAC) -> dict[str, Tensor]:
+def weights(agent: Agent) -> dict[str, Tensor]:
     """Return copies of all weights by part, [S, ...]."""
     return {
         f"{part}.{name}": view.detach().clone()
@@ -163,10 +200,11 @@ def fill(agent: ContinualSAC, rows: int = 40, task: int = 0) -> None:
         obs, after = (rng.normal(size=(n, agent.spaces.feature_dim)) for _ in range(2))
         action = rng.uniform(-1, 1, (n, agent.spaces.action_dim))
         reward, ended = rng.normal(size=n), rng.random(n) < 0.2
-        agent.buffer.add(Transition(obs, action, reward, after, ended, [True] * n), task)
+        keep = [True] * n
+        agent.buffer.add(Transition(obs, action, reward, after, ended, ended, keep), task)
 
 
-def randomise(agent: ContinualSAC, scale: float = 0.3) -> None:
+def randomise(agent: Agent, scale: float = 0.3) -> None:
     """Add noise to all weights, so that no bias is 0 and no gain 1."""
     generator = torch.Generator().manual_seed(0)
     for flat in agent.flats.values():

@@ -43,9 +43,33 @@ BAD_INPUT: list[tuple[list[str], str]] = [
         "unknown flag '--sac.gama'; did you mean '--sac.gamma'?",
     ),
     (["train", "ewc", *CW20, "--retrain-steps", "4"], "unknown flag '--retrain-steps'"),
-    (["train", "ewc", *CW20, "--ppo.clip", "4"], "a flag of the learner ppo, which is not"),
+    (
+        ["train", "ewc", *CW20, "--ppo.clip-range", "4"],
+        "--ppo.clip-range is a flag of the learner ppo, and the learner is sac; give --learner ppo",
+    ),
+    (
+        ["train", "ewc", *CW20, "--learner", "ppo", "--sac.tau=1"],
+        "--sac.tau is a flag of the learner sac, and the learner is ppo; give --learner sac, or",
+    ),
     (["train", "ewc", *CW20, "more"], "unexpected 'more'"),
-    (["train", "ewc", *CW20, "--learner", "ppo"], "learner 'ppo' is not there yet"),
+    (["train", "ewc", *CW20, "--learner", "pppo"], "unknown learner 'pppo'; did you mean 'ppo'?"),
+    (
+        ["train", "perfect-memory", *CW20, "--learner", "ppo"],
+        "PerfectMemory does not work on the learner ppo: it is on-policy",
+    ),
+    (
+        ["train", "ewc", *CW20, "--preset", "slippery-ant"],
+        "preset 'slippery-ant' has settings of the learner ppo only, and the learner is sac",
+    ),
+    (
+        ["train", "ewc", *CW20, "--learner", "ppo", "--steps-per-task", "1000"],
+        "n_steps is 2048, but a task has 1000 steps (--steps-per-task); "
+        "give --ppo.n-steps of at most 1000, or --preset small",
+    ),
+    (
+        ["train", "ewc", *CW20, "--learner", "ppo", "--seeds", "0,1", "--ppo.target-kl", "0.1"],
+        "ppo.target_kl is 0.1 with 2 seeds, but one seed cannot stop its updates alone",
+    ),
     (
         ["train", "ewc", *CW20, "--preset", "smal"],
         "unknown preset 'smal'; did you mean 'small'?",
@@ -59,7 +83,7 @@ BAD_INPUT: list[tuple[list[str], str]] = [
     (
         ["train", "ewc", *CW20, "--steps-per-task", "10000"],
         "exploration_steps is 10000, but a task has 10000 steps (--steps-per-task); "
-        "give --sac.exploration-steps below that, or --preset small",
+        "give --sac.exploration-steps of at most 9999, or --preset small",
     ),
     (
         ["train", "packnet", *CW20, "--steps-per-task", "50000"],
@@ -74,7 +98,11 @@ BAD_INPUT: list[tuple[list[str], str]] = [
     (["train", "ewc", *CW20, "--seeds", "0,1,0"], "seed 0 is given twice in seeds 0,1,0"),
     (["train", "ewc", *CW20, "--seeds", "x"], "seeds 'x' are not whole numbers like 0..4"),
     (["train", "ewc", *CW20, "--reward", "v1"], "reward v1 is refused"),
-    (["train", "ewc", *CW20, "--parity", "original"], "parity 'original' is not there yet"),
+    (["train", "ewc", *CW20, "--parity", "orginal"], "invalid choice 'orginal'"),
+    (
+        ["train", "ewc", *CW20, "--fisher-batches", "0"],
+        "method.fisher_batches is 0; it must be above 0",
+    ),
     (["train", "ewc", *CW20, "--sac.gamma", "2"], "sac.gamma is 2.0; it must be in 0..1"),
     (["train", "--config", "none.yaml"], "none.yaml does not exist"),
     (["table"], "name at least one directory: clrl table DIR..."),

@@ -1,6 +1,9 @@
+import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +11,12 @@ import yaml
 
 from clrl import errors
 from clrl.agents.methods import METHODS
-from clrl.agents.settings import SMALL_PRESET
+from clrl.agents.settings import (
+    SLIPPERY_ANT_PRESET,
+    SMALL_PPO_PRESET,
+    SMALL_PRESET,
+    PPOSettings,
+)
 from clrl.cli import COMMANDS, main
 from clrl.config import RunConfig
 from clrl.envs.tasks import METAWORLD_TASKS
@@ -25,7 +33,7 @@ def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def settings(capsys: pytest.CaptureFixture[str], *words: str) -> RunConfig:
+def settings(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
     """The configuration that a dry run prints."""
     assert main(["train", *words, "--dry-run"]) == errors.OK
     text = capsys.readouterr().out
@@ -66,6 +74,29 @@ def test_help_of_a_method_shows_flags_with_source_and_default(
     assert "--sac.max-grad-norm {None}|FLOAT" in out and "(default: 2e-05)" in out
     for flag in ("sequence", "seeds", "out", "device", "threads", "wandb", "dry-run", "evaluate"):
         assert f"--{flag} " in out
+
+
+SOURCE = re.compile(r"Continual World|CW20|CORA|et al\.|arXiv|\bours\b|paper")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_hyperparameter_is_documented_with_its_source_and_default(
+    method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kind = METHODS[method]
+    for learner in ("sac", "ppo"):
+        if learner in kind.refused:
+            continue
+        assert main(["train", method, "--learner", learner, "--help"]) == errors.OK
+        out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+        texts = {flag: text for flag, text in re.findall(r"--([\w.-]+)[ ,](.*?)\(default: ", out)}
+        for f in fields(kind):
+            flag = f.name.replace("_", "-")
+            assert SOURCE.search(texts[flag]), f"{flag} names no source: {texts[flag]}"
+        for name, value in kind.learner_defaults.get(learner, {}).items():
+            flag = f"{learner}.{name.replace('_', '-')}"
+            shown = re.search(rf"--{flag}[ ,].*?\(default: (.*?)\)", out)
+            assert shown is not None and shown[1] == str(value)
 
 
 def test_a_flag_wins_over_preset_method_and_learner(capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,6 +148,33 @@ def test_a_run_s_config_yaml_gives_the_same_run(
     assert "--preset and --config exclude each other" in capsys.readouterr().err
 
 
+def test_a_run_of_ppo_has_the_flags_of_ppo(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("ewc", "--learner", "ppo", "--sequence", "push-v3")
+    assert settings(capsys, *words).learner == PPOSettings()
+    small = settings(capsys, *words, *SMALL, "--ppo.gamma", "0.9", "--ppo.max-grad-norm", "None")
+    given = {"gamma": 0.9, "max_grad_norm": None}
+    assert small.learner == PPOSettings(**{**SMALL_PPO_PRESET, **given})
+    ant = settings(capsys, *words, "--preset", "slippery-ant")
+    assert ant.learner == PPOSettings(**SLIPPERY_ANT_PRESET)
+    (tmp_path / "c.yaml").write_text(small.to_yaml())
+    assert settings(capsys, "--config", "c.yaml") == small
+    assert settings(capsys, "--config", "c.yaml", "--ppo.gamma", "0.8").learner.gamma == 0.8
+    assert main(["train", "--config", "c.yaml", "--learner", "sac"]) == errors.CONFIG
+    assert "--config c.yaml is of ppo, not sac" in capsys.readouterr().err
+    assert main(["train", *words, "--help"]) == errors.OK
+    out = capsys.readouterr().out
+    assert "--ppo.clip-range FLOAT" in out and "--sac.gamma" not in out
+
+
+def test_parity_belongs_to_a_run_s_identity(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("ewc", "--sequence", "push-v3")
+    clean, original = settings(capsys, *words), settings(capsys, *words, "--parity", "original")
+    assert (clean.parity, original.parity) == ("clean", "original")
+    assert clean.directory != original.directory
+
+
 def test_a_dry_run_prints_settings_and_costs_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,7 +183,8 @@ def test_a_dry_run_prints_settings_and_costs_and_writes_nothing(
     assert out.startswith("run         runs/CW20-ewc-")
     assert "training    20,000,000 steps and 19,980,000 updates per seed" in out
     assert "evaluation  44,000,000 steps per seed, in 1,000 evaluations" in out
-    assert "memory      1.6 GiB of replay buffers" in out  # 5 x 1e6 x 334 bytes
+    assert "5 seeds of 346 MiB: data 319 MiB, networks " in out  # 1e6 x 334 bytes
+    assert "disk        up to 3.2 GiB for two checkpoints, " in out
     assert "hours on this CPU, one thread (an estimate)" in out
     assert list(tmp_path.iterdir()) == []
 
@@ -140,7 +199,14 @@ def test_lists_show_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["list", "tasks"]) == errors.OK
     assert capsys.readouterr().out.split() == list(METAWORLD_TASKS)
     assert main(["list", "methods"]) == errors.OK
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(METHODS)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if line[0] != " "] == list(METHODS)
+    assert max(map(len, lines)) <= 100
+    text = " ".join(" ".join(lines).split())
+    for kind in METHODS.values():
+        assert kind.paper.rpartition(", ")[2] in text
+        assert all(f"not on {learner}: {why}" in text for learner, why in kind.refused.items())
+    assert "--retrain-steps 100000 with sac: --sac.max-grad-norm 2e-05" in text
     success = np.full((2, 3, 1), np.nan)
     success[:, 0] = 0.5
     write_run(tmp_path / "run", success, ["push-v3"], state="interrupted")

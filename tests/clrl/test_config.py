@@ -12,18 +12,22 @@ from hypothesis import strategies as st
 from clrl.agents.methods import METHODS
 from clrl.agents.methods.ewc import EWC
 from clrl.agents.methods.packnet import PackNet
-from clrl.agents.settings import SMALL_PRESET, SACSettings
+from clrl.agents.settings import (
+    SMALL_PRESET,
+    PPOSettings,
+    SACSettings,
+)
+from clrl.claim import differing
 from clrl.config import (
+    RUNS,
     EvaluationConfig,
     LoggingConfig,
     PlacementConfig,
     RunConfig,
     SequenceConfig,
-    check_directory,
-    differing,
 )
 from clrl.envs.tasks import CW10, METAWORLD_TASKS
-from clrl.errors import ConfigError, DamagedData
+from clrl.errors import ConfigError
 from clrl.presets import PRESETS, PresetName, base_config
 
 TASKS = ("push-v3", "window-close-v3")
@@ -35,7 +39,7 @@ positive = st.floats(1e-9, 1e6, allow_nan=False)
 def configs(draw: st.DrawFn) -> RunConfig:
     evals = draw(st.integers(1, 20))
     steps = evals * draw(st.integers(10, 1000))
-    learner = SACSettings(
+    sac = SACSettings(
         learning_rate=draw(positive),
         batch_size=draw(st.integers(1, 512)),
         gamma=draw(st.floats(0, 1)),
@@ -45,8 +49,14 @@ def configs(draw: st.DrawFn) -> RunConfig:
         layer_norm=draw(st.booleans()),
         max_grad_norm=draw(st.none() | positive),
     )
+    ppo = PPOSettings(
+        n_steps=draw(st.integers(1, steps)),
+        clip_range_vf=draw(st.none() | positive),
+        normalize_advantage=draw(st.sampled_from(["minibatch", "rollout", "none"])),
+    )
+    learner: Any = draw(st.sampled_from([sac, ppo]))
     packnet = PackNet(retrain_steps=draw(st.integers(0, steps)))
-    return RunConfig(
+    return RUNS[learner.name](
         sequence=SequenceConfig(
             tasks=tuple(draw(st.lists(st.sampled_from(METAWORLD_TASKS), min_size=1, max_size=5))),
             steps_per_task=steps,
@@ -61,6 +71,7 @@ def configs(draw: st.DrawFn) -> RunConfig:
             stop_at_success=draw(st.booleans()),
         ),
         seeds=tuple(draw(st.lists(st.integers(0, 99), min_size=1, max_size=5, unique=True))),
+        parity=draw(st.sampled_from(["clean", "original"])),
         placement=PlacementConfig(device=draw(st.sampled_from(["auto", "cpu", "cuda:1"]))),
         logging=LoggingConfig(wandb=draw(st.sampled_from(["off", "offline", "online"]))),
     )
@@ -83,14 +94,22 @@ def _leaves(values: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[st
 
 
 SMALL = base_config(TASKS, "packnet", "small")
+OF_PPO = base_config(TASKS, "packnet", "small", "ppo")
 KEYS = _leaves(SMALL.to_dict())
+EVERY_KEY = [(SMALL, key) for key in KEYS]
+EVERY_KEY += [(OF_PPO, key) for key in _leaves(OF_PPO.to_dict()) if key[0] == "learner"]
+every_key = pytest.mark.parametrize(
+    ("config", "path"), EVERY_KEY, ids=lambda x: ".".join(x) if isinstance(x, tuple) else x.hash
+)
 
 
-@pytest.mark.parametrize("path", KEYS, ids=".".join)
-def test_a_misspelt_key_is_refused_with_the_right_one(path: tuple[str, ...]) -> None:
+@every_key
+def test_a_misspelt_key_is_refused_with_the_right_one(
+    config: RunConfig, path: tuple[str, ...]
+) -> None:
     if path[-1] == "name":
         return  # taken out before the fields are looked at; its value is checked instead
-    values = SMALL.to_dict()
+    values = config.to_dict()
     section = values
     for key in path[:-1]:
         section = section[key]
@@ -99,10 +118,12 @@ def test_a_misspelt_key_is_refused_with_the_right_one(path: tuple[str, ...]) -> 
         RunConfig.from_dict(values)
 
 
-@pytest.mark.parametrize("path", KEYS, ids=".".join)
+@every_key
 @pytest.mark.parametrize("wrong", [{}, [[]], float("nan"), "what?"], ids=repr)
-def test_a_value_of_a_wrong_type_is_refused(path: tuple[str, ...], wrong: Any) -> None:
-    values = SMALL.to_dict()
+def test_a_value_of_a_wrong_type_is_refused(
+    config: RunConfig, path: tuple[str, ...], wrong: Any
+) -> None:
+    values = config.to_dict()
     section = values
     for key in path[:-1]:
         section = section[key]
@@ -220,16 +241,16 @@ def _run(**changes: Any) -> RunConfig:
         ({"initial_log_alpha": float("nan")}, "sac.initial_log_alpha is nan; it must be finite"),
         ({"hidden_sizes": [64, 0]}, r"sac.hidden_sizes is \(64, 0\); it must be above 0"),
         ({"hidden_sizes": []}, "sac.hidden_sizes is empty"),
-        ({"exploration_steps": STEPS}, "give --sac.exploration-steps below that"),
-        ({"learning_starts": STEPS}, "give --sac.learning-starts below that"),
+        ({"exploration_steps": STEPS}, f"give --sac.exploration-steps of at most {STEPS - 1}"),
+        ({"learning_starts": STEPS}, f"give --sac.learning-starts of at most {STEPS - 1}"),
         ({"evals_per_task": 7}, f"does not divide {STEPS} steps per task; give --evals-per-task 6"),
         ({"evals_per_task": 0}, "evals_per_task is 0"),
         ({"seeds": [0, 1, 0]}, "seed 0 is given twice in seeds 0,1,0"),
         ({"seeds": []}, "give at least one"),
         ({"seeds": [-1]}, "none negative"),
-        ({"parity": "original"}, "parity 'original' is not there yet"),
+        ({"parity": "origin"}, "parity is 'origin'; it must be clean or original"),
         ({"method": {"name": "packnet", "retrain_steps": 18_001}}, "give --retrain-steps of at"),
-        ({"method": {"name": "ewc", "coef": -1.0}}, "method.coef is -1.0; it must be at least 0"),
+        ({"method": {"name": "ewc", "coef": -1.0}}, "coef is -1.0"),
         ({"method": {"name": "ecw"}}, "unknown method 'ecw'; did you mean 'ewc'"),
         ({"placement": {"device": "tpu"}}, "it must be auto, cpu, cuda or cuda:N"),
         ({"placement": {"threads": 0}}, "placement.threads is 0; it must be above 0"),
@@ -249,37 +270,6 @@ def test_the_choices_are_those_of_the_environment() -> None:
     hints = typing.get_type_hints(SequenceConfig)
     assert typing.get_args(hints["randomization"]) == metaworld.RANDOMIZATIONS
     assert typing.get_args(hints["fixes"]) == metaworld.FIXES
-
-
-def test_a_directory_may_hold_the_same_run_or_nothing(tmp_path: Path) -> None:
-    check_directory(SMALL, tmp_path / "new")
-    check_directory(SMALL, tmp_path)
-    (tmp_path / "config.yaml").write_text(SMALL.to_yaml())
-    check_directory(SMALL, tmp_path)
-
-
-def test_another_configuration_in_the_directory_is_named_key_by_key(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(SMALL.to_yaml())
-    learner = dataclasses.replace(SMALL.learner, learning_rate=3e-4)
-    other = dataclasses.replace(SMALL, learner=learner, seeds=(0, 1))
-    with pytest.raises(ConfigError) as error:
-        check_directory(other, tmp_path)
-    assert "learner.learning_rate: 0.001 -> 0.0003; seeds: [0] -> [0, 1]" in str(error.value)
-
-
-def test_a_file_or_foreign_files_are_no_run_directory(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="is not empty and holds no run"):
-        check_directory(SMALL, tmp_path)
-    with pytest.raises(ConfigError, match="is a file"):
-        check_directory(SMALL, tmp_path / "notes.txt")
-
-
-@pytest.mark.parametrize("text", ["{", "3", "- 1"])
-def test_a_damaged_config_yaml_in_the_directory_is_damaged_data(tmp_path: Path, text: str) -> None:
-    (tmp_path / "config.yaml").write_text(text)
-    with pytest.raises(DamagedData, match=r"config\.yaml"):
-        check_directory(SMALL, tmp_path)
 
 
 def test_the_identity_is_plain_json() -> None:

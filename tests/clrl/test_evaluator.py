@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import metaworld.policies
@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 
 from clrl import evaluator
+from clrl.agents.methods.vcl import VCL
+from clrl.agents.sac import ContinualSAC
 from clrl.envs.metaworld import continual_world
 from clrl.envs.sequence import TaskSequence
 from clrl.evaluator import Evaluation, Simulators, evaluate
+from tests.agents import tiny
 
 
 class Line(gym.Env):
@@ -51,6 +54,7 @@ class Scripted:
         self.function, self.seeds, self.action_dim = function, seeds, action_dim
         self.task: int | None = None
         self.tasks: list[int] = []
+        self.keys: list[tuple[int, ...]] = []
         self.calls: list[tuple[tuple[int, ...], np.ndarray, np.ndarray]] = []
 
     def act(self, obs: np.ndarray, deterministic: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -62,10 +66,11 @@ class Scripted:
         return actions
 
     @contextlib.contextmanager
-    def evaluating(self, task: int) -> Iterator[None]:
+    def evaluating(self, task: int, *key: int) -> Iterator[None]:
         assert self.task is None
         self.task = task
         self.tasks.append(task)
+        self.keys.append((task, *key))
         yield
         self.task = None
 
@@ -196,6 +201,39 @@ def test_a_seeds_rows_do_not_depend_on_the_seeds_beside_it(episodes: int) -> Non
     alone = evaluate(Scripted(noisy, seeds=(5,)), Simulators(lines()), [0, 1], 10, how)
     beside = evaluate(Scripted(noisy, seeds=(3, 5, 8)), Simulators(lines()), [0, 1], 10, how)
     assert [row for row in beside if row["seed"] == 5] == alone
+
+
+def test_what_a_policy_draws_is_set_apart_for_every_task_step_and_batch_of_a_seed() -> None:
+    policy = Scripted(up, seeds=(0, 1))
+    for step in (10, 20):
+        evaluate(policy, Simulators(lines()), [0, 1], step, Evaluation(1, 60, 0))
+    assert len(set(policy.keys)) == len(policy.keys) / 2 == 2 * 2 * 3  # the same for both seeds
+
+
+@pytest.mark.parametrize("parity", ["clean", "original"])
+def test_weights_drawn_at_every_step_leave_evaluation_a_function_of_seed_task_and_step(
+    parity: Literal["clean", "original"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluator, "SIMULATORS", 4)  # two batches for each seed
+    how, simulators = Evaluation(1, 4, 2), Simulators(tiny.sequence())
+    three, alone = (
+        ContinualSAC(
+            tiny.vec(len(seeds)), VCL(), seeds=seeds, parity=parity, device="cpu",
+            hidden_sizes=(32, 32),
+        )
+        for seeds in ((3, 5, 8), (5,))
+    )  # fmt: skip
+    streams = three.streams.state()
+    rows = evaluate(three, simulators, [0, 1], 40, how)
+    three.predict(np.zeros((3, 5), np.float32))
+    assert evaluate(three, simulators, [1], 40, how) == [row for row in rows if row["task"] == 1]
+    assert evaluate(alone, simulators, [0, 1], 40, how) == [row for row in rows if row["seed"] == 5]
+    later = evaluate(three, simulators, [0, 1], 50, how)
+    for before, after in zip(rows, later, strict=True):
+        means = parity == "clean" and before["mode"] == "deterministic"
+        assert (before["return"] == after["return"]) == means
+    changed = {role for role, state in three.streams.state().items() if state != streams[role]}
+    assert changed == {"evaluation"}  # by `predict`
 
 
 def test_tasks_of_one_name_share_simulators_and_the_number_kept_is_bounded(

@@ -159,11 +159,14 @@ def test_wandb_gets_every_number_under_task_and_seed(
     _fake(monkeypatch, run)
     mirror, warnings = _mirror(_with("offline"), tmp_path)
     mirror.start()
-    mirror.train([{"step": 5, "task": 0, "seed": 3, "return_mean": 1.5, "success_mean": None}])
+    row = {"step": 5, "task": 0, "seed": 3, "return_mean": 1.5, "success_mean": None}
+    reports = {"gradient/rl": 0.5, "method/importance/q99": 2.0, "popart/scale": 3.0}
+    mirror.train([row | reports])
     mirror.metrics(metrics(1500, {1: [0.5]})[:1])
     mirror.close()
     assert run.rows == [
-        {"step": 5, "task": 0, "train/return_mean/seed3": 1.5},
+        {"step": 5, "task": 0, "train/return_mean/seed3": 1.5}
+        | {f"train/{name}/seed3": value for name, value in reports.items()},
         {"step": 1500, "stochastic/success/01-reach-v3/seed0": 0.5},
     ]
     assert run.finished and warnings == []

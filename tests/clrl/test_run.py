@@ -22,7 +22,7 @@ from clrl import builder, errors, protocol
 from clrl.agents.methods import METHODS
 from clrl.agents.sac import SACSettings
 from clrl.builder import load_policy
-from clrl.config import EvaluationConfig, PlacementConfig, RunConfig, SequenceConfig
+from clrl.config import EvaluationConfig, PlacementConfig, RunConfig, SACRun, SequenceConfig
 from clrl.errors import ConfigError
 from clrl.evaluator import Simulators, evaluate
 from clrl.protocol import run
@@ -31,7 +31,7 @@ from tests.clrl.rundirs import files, lines
 
 tiny = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("tiny_run.py"))))
 
-META_WORLD = RunConfig(
+META_WORLD = SACRun(
     SequenceConfig(("hammer-v3", "window-close-v3"), steps_per_task=60, horizon=25),
     SACSettings(hidden_sizes=(8, 8), batch_size=8, exploration_steps=20, learning_starts=20,
                 train_freq=10, gradient_steps=1, buffer_size=100),

@@ -75,15 +75,15 @@ def test_worked_example_comes_out_of_run_directories(tmp_path: Path) -> None:
     assert result.problems == []
 
 
-def test_task_boundaries_and_task_id_are_printed(tmp_path: Path) -> None:
-    for name in ("finetuning", "ewc", "from-the-future"):
+def test_rows_stand_in_the_order_of_the_methods_with_what_these_need(tmp_path: Path) -> None:
+    for name in ("ewc", "finetuning", "from-the-future"):
         write_run(tmp_path / name, SUCCESS, TASKS, method={"name": name})
 
     lines = table([tmp_path]).markdown().splitlines()
 
     assert [line.split(" | ")[-2:] for line in lines if line.startswith("| ")][2:] == [
-        ["yes", "no |"],
         ["no", "no |"],
+        ["yes", "no |"],
         ["?", "? |"],
     ]
 
@@ -138,9 +138,9 @@ def test_rows_of_one_method_are_told_apart_by_their_settings(tmp_path: Path) -> 
     labels = [row(table([tmp_path]), index)["label"] for index in range(3)]
 
     assert labels == [
+        "finetuning (evaluation.stochastic_episodes=20)",
         "ewc (coef=1.0, evaluation.stochastic_episodes=10)",
         "ewc (coef=10.0, evaluation.stochastic_episodes=10)",
-        "finetuning (evaluation.stochastic_episodes=20)",
     ]
 
 

@@ -23,6 +23,7 @@ import torch
 from clrl import errors
 from clrl.agents.methods import METHODS
 from clrl.agents.sac import ContinualSAC
+from clrl.envs.interleaved import InterleavedTasks
 from clrl.envs.sequence import TaskSequence
 from clrl.envs.vector import SeedVecEnv
 from clrl.envs.wrappers import OneTask
@@ -58,9 +59,10 @@ class Drift(gym.Env):
         return self._observation(), -distance, distance > 9.0, self.steps == 12, success
 
 
-def make_sequence() -> TaskSequence:
+def make_sequence(interleaved: bool = False) -> TaskSequence:
     goals = (-0.5, 0.5)
-    return TaskSequence([functools.partial(Drift, goal) for goal in goals], STEPS_PER_TASK)
+    kind = InterleavedTasks if interleaved else TaskSequence
+    return kind([functools.partial(Drift, goal) for goal in goals], STEPS_PER_TASK)
 
 
 SHORT = {"ref_batches": 2, "retrain_steps": 20}
@@ -73,7 +75,7 @@ def make_agent(method: str = "finetuning", n_seeds: int = 1) -> ContinualSAC:
     kind = METHODS[method]
     fields = getattr(kind, "__dataclass_fields__", {})
     return ContinualSAC(
-        SeedVecEnv([make_sequence] * n_seeds, seeds),
+        SeedVecEnv([functools.partial(make_sequence, kind.interleaved)] * n_seeds, seeds),
         kind(**{name: value for name, value in SHORT.items() if name in fields}),
         seeds=seeds,
         hidden_sizes=(32, 32),

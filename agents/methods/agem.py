@@ -1,0 +1,105 @@
+"""A-GEM: never step against the old tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from clrl.agents import memory
+from clrl.agents.adam import seed_dots
+from clrl.agents.learner import Learner
+from clrl.agents.methods.base import Method
+from clrl.agents.randomness import METHOD
+
+
+@dataclass
+class AGEM(Method):
+    """Averaged gradient episodic memory (Chaudhry et al. 2019, arXiv 1812.00420).
+
+    Examples of every finished task are kept. From the second task on the gradient g of each update
+    is compared with the gradient r of the same losses on a batch of them: where the two point
+    against each other, the part of g along r is taken out (their equation 11),
+    g - (g . r / r . r) r.
+
+    As in Continual World (continualworld/methods/agem.py) g and r are those of all networks
+    together, for SAC actor and critics; the entropy coefficient's gradient stays as it is. Heads of
+    old tasks move when g is changed. It differs in that examples are drawn when a task ends, not
+    when the next one starts.
+    """
+
+    paper: ClassVar[str] = "Chaudhry et al. 2019, arXiv 1812.00420"
+    uses_task_boundaries: ClassVar[bool] = True
+
+    memory_per_task: int = 10_000
+    """Examples kept of every task, drawn with replacement (Continual World: 10,000)."""
+    memory_batch_size: int = 128
+    """Examples that the gradient is compared on, drawn without replacement (Continual World:
+    128)."""
+
+    def attach(self, learner: Learner) -> None:
+        """Start to count."""
+        super().attach(learner)
+        device = next(learner.network().parameters()).device
+        for name in ("updates", "violations"):
+            self.state[name] = torch.zeros(learner.n_seeds, dtype=torch.int64, device=device)
+
+    def on_task_start(self, task: int) -> None:
+        """Count anew."""
+        self.state["updates"].zero_()
+        self.state["violations"].zero_()
+
+    def on_task_end(self, task: int) -> None:
+        """Keep examples of the task."""
+        batch = self.learner.sample(self.memory_per_task, METHOD)
+        memory.remember(self.state, self.learner.rows_of(batch))
+
+    def adjust_gradients(self) -> None:
+        """Take out of each seed's gradient what points against that of the old tasks."""
+        if memory.size(self.state) == 0:
+            return
+        learner = self.learner
+        rows = memory.draw(self.state, self.memory_batch_size, learner.generators(METHOD))
+        losses = learner.losses(learner.batch_of(rows, METHOD))
+        slots = [
+            slot
+            for part in learner.network_parts
+            for slot in learner.optimizers[part].parameters.gradient_slots
+        ]
+        reference = torch.autograd.grad(
+            [losses[part] for part in learner.network_parts],
+            [parameter for parameter, _ in slots],
+            [torch.ones_like(losses[part]) for part in learner.network_parts],
+            materialize_grads=True,
+        )
+        violated = project([gradient for _, gradient in slots], reference)
+        self.state["updates"] += 1
+        self.state["violations"] += violated
+
+    def report(self) -> dict[str, Tensor]:
+        """Return the share of the task's updates so far whose gradient was changed, [S]."""
+        return {"violations": self.state["violations"] / self.state["updates"].clamp(min=1)}
+
+
+def project(gradients: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
+    """Take out of each seed's gradient, in place, what points against the reference gradient.
+
+    Args:
+        gradients: parts [S, ...] of one gradient per seed.
+        reference: the same parts of the other.
+
+    Returns:
+        Whether it did, for each seed: [S]. The other seeds' gradients are not touched.
+    """
+    dots = seed_dots(gradients, reference)
+    violated = dots < 0
+    for s in violated.nonzero().flatten().tolist():
+        # Seed by seed: a kernel over all of them would round by how many there are.
+        own, other = ([part[s : s + 1] for part in parts] for parts in (gradients, reference))
+        square = seed_dots(other, other).clamp(min=torch.finfo(torch.float32).tiny)
+        share = float(dots[s] / square)
+        torch._foreach_sub_(own, other, alpha=share)
+    return violated

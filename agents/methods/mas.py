@@ -1,0 +1,48 @@
+"""Memory aware synapses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from clrl.agents.importance import mean_gradients, sampled_importance, squared_norm
+from clrl.agents.learner import Categorical, Gaussian
+from clrl.agents.methods.quadratic import QuadraticPenalty
+from clrl.agents.networks import Recorder
+
+
+@dataclass
+class MAS(QuadraticPenalty):
+    """Memory aware synapses (Aljundi et al. 2018, arXiv 1711.09601).
+
+    A parameter is as important as the squared L2 norm of the outputs is sensitive to it: the mean
+    over examples of |d norm / d theta|, estimated at the end of a task on that task's data. The
+    outputs of a policy are the squashed mean and the log standard deviation of its Gaussian, as in
+    Continual World (continualworld/methods/mas.py); those of a classifier its logits.
+    """
+
+    paper: ClassVar[str] = "Aljundi et al. 2018, arXiv 1711.09601"
+
+    coef: float = 1e4
+    """Strength of the penalty (Continual World, CW20: 1e4)."""
+    mas_batches: int = 10
+    """Batches the importance is averaged over (Continual World: 10)."""
+    mas_batch_size: int = 256
+    """Examples in each of these batches (Continual World: 256)."""
+    mas_mean: Literal["squashed", "pre_squash"] = "squashed"
+    """Take tanh(mean) as output, as Continual World does, or the mean before squashing."""
+
+    def importance(self) -> dict[str, Tensor]:
+        """Return the mean absolute gradient of the outputs' squared norm."""
+
+        def measure(
+            layers: Mapping[str, Recorder], distribution: Gaussian | Categorical
+        ) -> dict[str, Tensor]:
+            norm = squared_norm(distribution, self.mas_mean == "squashed")
+            return mean_gradients(layers, [norm], torch.abs)
+
+        return sampled_importance(self.learner, self.mas_batches, self.mas_batch_size, measure)

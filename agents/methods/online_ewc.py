@@ -1,0 +1,55 @@
+"""Online elastic weight consolidation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from clrl.agents.adam import seed_norms
+from clrl.agents.methods.ewc import FisherPenalty
+
+
+@dataclass
+class OnlineEWC(FisherPenalty):
+    """Online EWC (Schwarz et al. 2018, "Progress & Compress", arXiv 1805.06370).
+
+    One anchor, and a Fisher information that fades: F <- gamma F + F_task (equation 9). Each task's
+    is scaled to norm 1 per tensor before it is added, so that tasks with large gradients do not
+    dominate. Defaults are those of CORA (continual_rl/policies/ewc/ewc_policy_config.py), which
+    writes lambda / 2 where we write coef and normalises the faded sum, not its new part. With gamma
+    1 and without normalisation this is `EWC`.
+    """
+
+    paper: ClassVar[str] = "Schwarz et al. 2018, arXiv 1805.06370"
+
+    coef: float = 12.5
+    """Strength of the penalty, half of the paper's lambda (CORA: lambda 25; Schwarz et al. chose
+    among 25, 75, 125 and 175). Without normalisation the scale is that of EWC."""
+    gamma: float = 0.99
+    """Share of the old Fisher information that a task leaves (CORA: 0.99); from 0 to 1."""
+    normalize: bool = True
+    """Scale each task's Fisher information to norm 1 per tensor (Schwarz et al.; CORA: on)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.0 <= self.gamma <= 1.0:
+            raise ValueError(f"gamma is {self.gamma}; allowed are numbers from 0 to 1")
+
+    def importance(self) -> dict[str, Tensor]:
+        """Return the diagonal Fisher information, with norm 1 per tensor if so chosen."""
+        fisher = super().importance()
+        if not self.normalize:
+            return fisher
+        return {name: _unit(value) for name, value in fisher.items()}
+
+    def merge(self, old: Tensor, new: Tensor) -> Tensor:
+        """Let the old importance fade."""
+        return self.gamma * old + new
+
+
+def _unit(values: Tensor) -> Tensor:
+    """Return values [S, ...] with norm 1 for every seed; 0 where all are 0."""
+    norms = seed_norms([values]).clamp(min=1e-30)
+    return values / norms.view(-1, *[1] * (values.dim() - 1))

@@ -1,0 +1,55 @@
+"""What all figures share: colours, the title with its legend, the caption, fewer points."""
+
+import textwrap
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from clrl.groups import Group
+from clrl.metrics import evals_per_task
+from clrl.statistics import LEVEL
+
+# Okabe and Ito's palette, told apart by colour-blind readers too; without its yellow, which
+# is too pale for a line on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+GREY = "#666666"
+INTERVAL = f"{LEVEL:.0%} bootstrap interval over seeds"
+
+
+def legend(figure: Figure, axes: Axes, title: str) -> None:
+    """The figure's title with the names of the lines below it."""
+    handles, names = axes.get_legend_handles_labels()
+    characters = max(len(name) for name in names) + 8
+    columns = max(1, min(len(names), int(figure.get_figwidth() * 13 / characters)))
+    figure.set_figheight(figure.get_figheight() + 0.18 * ((len(names) - 1) // columns))
+    drawn = figure.legend(
+        handles, names, title=title, alignment="left", loc="outside upper left", ncols=columns,
+        frameon=False, fontsize=9, title_fontproperties={"weight": "bold", "size": 12},
+    )  # fmt: skip
+    for line in drawn.get_lines():
+        line.set_linewidth(2)
+
+
+def caption(figure: Figure, text: str) -> None:
+    """A paragraph below everything."""
+    width = int(figure.get_figwidth() * 16.5)
+    figure.supxlabel(textwrap.fill(text, width), fontsize=8, color=GREY, ha="left", x=0.01)
+
+
+def short(task_name: str) -> str:
+    """A task's name without Meta-World's version."""
+    return task_name.removesuffix("-v3")
+
+
+def thin(group: Group, most: int = 250) -> tuple[np.ndarray, np.ndarray]:
+    """Steps [E'] and success [S, E', N] of at most 250 points, means of evaluations in a row.
+
+    A small panel shows no more. The points of one block never mix with those of the next.
+    """
+    seeds, evaluations, tasks = group.success.shape
+    n = evals_per_task(group.success)
+    sizes = [size for size in range(1, n + 1) if n % size == 0]
+    size = next((size for size in sizes if evaluations // size <= most), n)
+    points = group.success.reshape(seeds, evaluations // size, size, tasks)
+    return group.steps.reshape(-1, size).mean(axis=1), points.mean(axis=2)

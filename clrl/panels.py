@@ -1,0 +1,84 @@
+"""Figures for more groups than one pair of axes can hold: a panel for each."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from clrl.drawing import COLOURS, GREY, INTERVAL, caption, short, thin
+from clrl.groups import Group, labels
+from clrl.statistics import curve_intervals, fresh_sampler
+
+ACROSS = 4
+
+
+def average_performance_panels(groups: Sequence[Group]) -> Figure:
+    """Mean success over all tasks at every evaluation: each group's curve over all the others."""
+    figure, panels = _grid(groups, 1.75, "Average performance over all tasks")
+    means = [group.success.mean(axis=2) for group in groups]
+    for axes, group, values in zip(panels, groups, means, strict=True):
+        for other in means:
+            axes.plot(group.steps, other.mean(axis=0), color="#D0D0D0", linewidth=0.6)
+        low, high = curve_intervals(values, fresh_sampler())
+        axes.fill_between(group.steps, low, high, color=COLOURS[0], alpha=0.25, linewidth=0)
+        axes.plot(group.steps, values.mean(axis=0), color=COLOURS[0], linewidth=1.5)
+        for change in group.changes:
+            axes.axvline(change, color=GREY, linewidth=0.6, linestyle=":")
+        axes.set_ylim(0, 1.01)
+        axes.spines[["top", "right"]].set_visible(False)
+    text = (
+        f"Success of the stochastic evaluation episodes, averaged over all {len(groups[0].tasks)} "
+        "tasks; dotted: task changes. Grey: the other panels' curves."
+    )
+    caption(figure, text + f" Bands: {INTERVAL} (n)." * any(len(v) > 1 for v in means))
+    return figure
+
+
+def task_success_panels(groups: Sequence[Group]) -> Figure:
+    """Success of every task over the whole run, an image of tasks x evaluations per group."""
+    tasks = groups[0].tasks
+    height = 0.9 + 0.14 * len(tasks)
+    figure, panels = _grid(groups, height, "Success of every task while the sequence is learned")
+    for axes, group in zip(panels, groups, strict=True):
+        _, success = thin(group)
+        total = int(group.steps[-1])
+        axes.set_facecolor("#E4E4E4")
+        image = axes.imshow(
+            success.mean(axis=0).T, vmin=0, vmax=1, cmap="Blues", aspect="auto",
+            interpolation="nearest", extent=(0, total, len(tasks) - 0.5, -0.5),
+        )  # fmt: skip
+        block = group.config["sequence"]["steps_per_task"]
+        for task in range(0 if group.interleaved else len(tasks)):
+            box = Rectangle((task * block, task - 0.5), block, 1, fill=False, linewidth=0.8)
+            axes.add_patch(box)
+        axes.set_yticks(range(len(tasks)), [f"{i} {short(t)}" for i, t in enumerate(tasks)])
+        axes.tick_params(length=2)
+    figure.colorbar(image, ax=list(panels), shrink=0.6, aspect=30, label="success")
+    caption(
+        figure,
+        "Success of the stochastic evaluation episodes over steps, mean over seeds (n); outlined: "
+        "the steps in which the task is trained; in runs without outlines tasks take turns. "
+        "Grey: not evaluated.",
+    )
+    return figure
+
+
+def _grid(groups: Sequence[Group], height: float, title: str) -> tuple[Figure, list[Axes]]:
+    """One panel per group with its name; axes are labelled at the left and at the bottom."""
+    down = -(-len(groups) // ACROSS)
+    figure = Figure(figsize=(2.7 * ACROSS, height * down + 0.9), layout="constrained")
+    grid = figure.subplots(down, ACROSS, sharex=True, sharey=True, squeeze=False)
+    figure.suptitle(title, fontweight="bold", fontsize=12, ha="left", x=0.01)
+    panels = list(grid.flat)
+    for axes in panels[len(groups) :]:
+        axes.set_visible(False)
+    for index, (axes, group) in enumerate(zip(panels, groups, strict=False)):
+        name = labels(groups)[index]
+        axes.set_title(f"{name} (n = {len(group.seeds)})", loc="left", fontsize=9)
+        axes.set_xlim(0, group.steps[-1])
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.tick_params(labelsize=8, labelbottom=index + ACROSS >= len(groups))
+    return figure, panels[: len(groups)]

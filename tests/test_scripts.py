@@ -1,0 +1,168 @@
+"""The scripts of the CW20 table, with a `clrl` that only notes how it was called."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clrl import demo, errors
+from clrl.agents.methods import METHODS
+from clrl.envs.tasks import SEQUENCES
+from clrl.flags import look, parse
+from clrl.train import Train, defaults
+
+CW20 = Path(__file__).parents[1] / "scripts" / "cw20"
+ROWS = sorted(
+    path.stem for path in CW20.glob("*.sh") if path.stem not in ("all", "references")
+)  # fmt: skip
+FAKE = """#!/bin/sh
+echo "$*" >> "{calls}"
+case "$* " in *"{refused} "*) echo "clrl: refused" >&2; exit 78 ;; esac
+case "$*" in *--dry-run*) exit 0 ;; "train {failing} "*) echo "clrl: broken"; exit 70 ;; esac
+"""
+
+
+class Fake:
+    """A folder with a `clrl` that writes its arguments down, first on the PATH."""
+
+    def __init__(self, root: Path):
+        self.calls = root / "calls"
+        self.clrl = root / "bin" / "clrl"
+        self.clrl.parent.mkdir()
+        self.set()
+
+    def set(self, failing: str = "nothing", refused: str = "nothing") -> None:
+        """Let a method fail, and a word be refused."""
+        text = FAKE.format(calls=self.calls, failing=failing, refused=refused)
+        self.clrl.write_text(text)
+        self.clrl.chmod(0o755)
+
+    def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command with it."""
+        path = f"{self.clrl.parent}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PATH": path},
+            cwd=self.clrl.parents[1],
+            timeout=60,
+        )
+
+    def all(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run all rows."""
+        return self.run(sys.executable, CW20 / "all.py", *words)
+
+    def lines(self) -> list[list[str]]:
+        """The words of every call so far; then none."""
+        lines = [line.split() for line in self.calls.read_text().splitlines()]
+        self.calls.unlink()
+        return lines
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Fake:
+    return Fake(tmp_path)
+
+
+def value(words: list[str], flag: str) -> str:
+    """What clrl takes: of a flag given twice, the last."""
+    return words[len(words) - words[::-1].index(flag)]
+
+
+def test_there_is_a_script_for_every_method() -> None:
+    assert sorted(METHODS) == ROWS
+
+
+def test_a_script_is_one_valid_command_and_passes_flags_on(fake: Fake) -> None:
+    for row in ROWS:
+        done = fake.run(CW20 / f"{row}.sh", "--seeds", "0..4", "--out", "a b")
+        assert (done.returncode, done.stderr) == (0, ""), row
+    for row, words in zip(ROWS, fake.lines(), strict=True):
+        assert words[0] == "train" and words[-5:] == ["--seeds", "0..4", "--out", "a", "b"]
+        config = defaults(look(words[1:]))
+        assert config.method_name == row and config.sequence.steps_per_task == 1_000_000
+        name = "CW10" if row.startswith("multitask") else "CW20"
+        assert config.sequence.tasks == SEQUENCES[name]
+
+
+def test_references_are_all_tasks_of_cw10_one_after_the_other(fake: Fake) -> None:
+    assert fake.run(CW20 / "references.sh", "--seeds", "0..9").returncode == 0
+    lines = fake.lines()
+    assert [value(words, "--sequence") for words in lines] == list(SEQUENCES["CW10"])
+    assert {words[1] for words in lines} == {"finetuning"}
+    fake.set(failing="finetuning")
+    assert fake.run(CW20 / "references.sh").returncode == errors.FAULT
+
+
+def test_the_small_preset_runs_every_row_on_the_demo_s_tasks(fake: Fake) -> None:
+    done = fake.all("--preset", "small", "--seeds", "0..2", "--out", "o", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    check, *trained, table, plot = fake.lines()
+    assert "--dry-run" in check
+    assert table == ["table", "o", "--published"] and plot == ["plot", "o", "--out", "o/plots"]
+    assert {words[1] for words in trained} == set(METHODS) and len(trained) == len(METHODS) + 3
+    outs = [value(words, "--out") for words in trained]
+    assert set(outs) == {f"o/{row}" for row in METHODS} | {f"o/references/{t}" for t in demo.TASKS}
+    for words, out in zip(trained, outs, strict=True):
+        config = defaults(look(words[1:]))
+        task = out.removeprefix("o/references/")
+        assert config.sequence.tasks == ((task,) if task in demo.TASKS else demo.TASKS)
+        flags = ("--steps-per-task", "--evals-per-task", "--seeds", "--threads")
+        assert [value(words, flag) for flag in flags] == ["20000", "8", "0..2", "1"]
+    (packnet,) = [words for words in trained if words[1] == "packnet"]
+    base = defaults(look(packnet[1:]))
+    config = parse(Train, "", packnet[2:], Train(base)).run
+    assert getattr(config.method, "retrain_steps", None) == 2_000
+    assert config.sequence.steps_per_task == 20_000 and config.seeds == (0, 1, 2)
+
+
+def test_without_a_preset_the_budget_is_the_published_one(fake: Fake) -> None:
+    done = fake.all("--dry-run")
+    assert done.returncode == 0 and fake.lines()[0][-1] == "--dry-run"
+    commands = [line.split() for line in done.stdout.splitlines()]
+    sequences = {
+        Path(words[0]).stem: value(words, "--sequence") for words in commands[: len(METHODS)]
+    }
+    assert sequences == {
+        row: "CW10" if row.startswith("multitask") else "CW20" for row in METHODS
+    }  # fmt: skip
+    assert [words[1] for words in commands[len(METHODS) :]] == list(SEQUENCES["CW10"])
+    assert not any("--steps-per-task" in words for words in commands)
+
+
+def test_a_row_that_fails_does_not_stop_the_others(fake: Fake) -> None:
+    fake.set(failing="ewc")
+    done = fake.all("--sequence", "reach-v3,push-v3", "--jobs", "4")
+    assert done.returncode == errors.INCOMPLETE
+    assert done.stderr == "ewc ended with code 70: clrl: broken\n"
+    assert f"{len(METHODS) + 1} of {len(METHODS) + 2} runs are complete" in done.stdout
+    lines = fake.lines()
+    assert len(lines) == 1 + len(METHODS) + 2 + 2 and lines[-2][0] == "table"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--refused",), "clrl: refused"),
+        (("--jobs", "0"), "all.sh: --jobs is 0; it must be at least 1"),
+        (("--preset", "smal"), "all.sh: argument --preset: invalid choice: 'smal'"),
+        (("--sequence", "CW30"), "all.sh: unknown task 'CW30'; did you mean 'CW20'?"),
+    ],
+)
+def test_a_wrong_flag_ends_with_a_sentence(
+    words: tuple[str, ...], sentence: str, fake: Fake
+) -> None:
+    fake.set(refused="--refused")
+    done = fake.all(*words)
+    assert done.returncode == errors.CONFIG
+    assert done.stderr.startswith(sentence) and done.stdout == ""
+
+
+def test_the_help_says_what_it_runs() -> None:
+    done = subprocess.run([CW20 / "all.sh", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "--steps-per-task" in done.stdout
