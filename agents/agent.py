@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -12,18 +11,17 @@ from typing import Any, ClassVar, TypeVar
 import gymnasium as gym
 import numpy as np
 import torch
-import torch.nn.functional as F
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from torch import Tensor
 
-from clrl.agents import randomness, sb3, storage
-from clrl.agents.learner import Learner, Parity
+from clrl.agents import sb3, storage
+from clrl.agents.acting import Acting
+from clrl.agents.learner import Parity
 from clrl.agents.methods.base import Method
 from clrl.agents.methods.finetuning import Finetuning
-from clrl.agents.networks import full_precision
 from clrl.agents.randomness import Streams
 from clrl.agents.settings import make_settings
 from clrl.agents.spaces import TaskSpaces
@@ -32,7 +30,7 @@ from clrl.agents.transition import Transition
 Self = TypeVar("Self", bound="Agent")
 
 
-class Agent(BaseAlgorithm, Learner):
+class Agent(Acting, BaseAlgorithm):
     """A learner with its method, trained on S seeds in lockstep: environment s belongs to seed s.
 
     Stable-Baselines3's callbacks, logger, progress bar, `predict`, `set_env` and VecEnv work as
@@ -164,26 +162,6 @@ class Agent(BaseAlgorithm, Learner):
         """Forget what the settings say belongs to the old task."""
 
     @abstractmethod
-    def act_on_features(self, features: np.ndarray, task: Any, noise: np.ndarray) -> np.ndarray:
-        """Return actions [S, K, A], as `to_env` takes them, for features [S, K, D].
-
-        Noise 0 gives the mode.
-        """
-
-    def to_env(self, actions: np.ndarray) -> np.ndarray:
-        """Map the policy's actions, by default in [-1, 1], to those of the environment."""
-        return self.spaces.to_env(actions)
-
-    def with_task(self, features: Tensor, task: int | Tensor) -> Tensor:
-        """Append the task's one-hot to features [S, B, D] where the networks may see it."""
-        if self.settings.hide_task_id or self.spaces.one_hot_dim == 0:
-            return features
-        if isinstance(task, int):
-            task = torch.full(features.shape[:-1], task, device=features.device)
-        one_hot = F.one_hot(task, self.spaces.one_hot_dim).to(features.dtype)
-        return torch.cat([features, one_hot], dim=-1)
-
-    @abstractmethod
     def data_state(self) -> dict[str, Tensor]:
         """Return the store of the current data."""
 
@@ -286,77 +264,6 @@ class Agent(BaseAlgorithm, Learner):
         """Return what the last update and the method report: {name: one number per seed}."""
         method = {f"method/{name}": values for name, values in self.method.report().items()}
         return {name: values.tolist() for name, values in (self.report | method).items()}
-
-    # Acting
-
-    def act(
-        self, obs: np.ndarray, deterministic: np.ndarray | bool, noise: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Return the environment's actions [S, K, A] for observations [S, K, D].
-
-        Draws nothing, but for the weights of a method with `noisy_weights`: one draw, from the
-        EVALUATION stream, serves all rows of a kind (deterministic or not).
-
-        Args:
-            obs: observations with the task's one-hot.
-            deterministic: for all rows, or [K].
-            noise: standard normal [S, K, A] for the rows that are not deterministic.
-        """
-        if noise is None:
-            noise = np.zeros((*obs.shape[:2], self.spaces.action_dim), np.float32)
-        mode = np.broadcast_to(np.asarray(deterministic), obs.shape[1:2])
-        noise = np.where(mode[:, None], np.float32(0.0), noise)
-        tasks = self.spaces.tasks(obs)
-        task = tasks if isinstance(tasks, int) else torch.from_numpy(tasks).to(self.device)
-        features = self.spaces.features(obs)
-        with full_precision():
-            if not self.method.noisy_weights:
-                return self.to_env(self.act_on_features(features, task, noise))
-            actions = np.empty_like(noise)
-            for kind in np.unique(mode):
-                rows = np.flatnonzero(mode == kind)
-                some = task if isinstance(task, int) else task[:, rows]
-                with self.method.acting(bool(kind)):
-                    actions[:, rows] = self.act_on_features(features[:, rows], some, noise[:, rows])
-        return self.to_env(actions)
-
-    def predict(
-        self,
-        observation: np.ndarray | dict[str, np.ndarray],
-        state: tuple[np.ndarray, ...] | None = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = False,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-        """Return actions for S*K observations, K rows of each seed in order, or for one."""
-        assert isinstance(observation, np.ndarray)
-        single = observation.ndim == 1
-        rows = observation.reshape(-1, observation.shape[-1])
-        if len(rows) % self.n_seeds:
-            raise ValueError(
-                f"observation has {len(rows)} rows; allowed are multiples of {self.n_seeds}, "
-                "the rows of each seed in order"
-            )
-        obs = rows.reshape(self.n_seeds, -1, rows.shape[-1])
-        noise = None
-        if not deterministic:
-            shape = (obs.shape[1], self.spaces.action_dim)
-            noise = self.streams.normal(randomness.EVALUATION, shape)
-        actions = self.act(obs, deterministic, noise).reshape(len(rows), -1)
-        return (actions[0] if single else actions), state
-
-    @contextlib.contextmanager
-    def evaluating(self, task: int, *key: int) -> Iterator[None]:
-        """Give the weights the form in which the method evaluates a task.
-
-        Args:
-            task: which task.
-            *key: makes what is drawn inside a function of seed, task and key; without it the
-                EVALUATION stream goes on.
-        """
-        apart = self.streams.apart(randomness.EVALUATION, task, *key)
-        with apart if key else contextlib.nullcontext(), torch.no_grad():
-            with self.method.evaluating(task):
-                yield
 
     # Storing
 

@@ -230,17 +230,12 @@ class Learner(ABC):
 
     def measure_gradients(self, losses: dict[str, Tensor]) -> None:
         """Take gradients and set `gradient_norms`; the gradients are the same."""
-        names = self.protected_parameters()
-        pulls: dict[str, Tensor] = {}
-        if "penalty" in losses:
-            parameters, penalty = list(names.values()), losses["penalty"].sum()
-            found = torch.autograd.grad(
-                penalty, parameters, retain_graph=True, materialize_grads=True
-            )
-            pulls = dict(zip(names, found, strict=True))
+        penalty = losses.get("penalty")
+        pulls = {} if penalty is None else self.method.penalty_gradients(penalty)
         self.take_gradients(losses)
-        total = self.gradients()
-        own = [total[name] - pulls[name] if pulls else total[name] for name in names]
+        inside = penalty is not None and penalty.requires_grad
+        total, names = self.gradients(), self.protected_parameters()
+        own = [total[name] - pulls[name] if inside else total[name] for name in names]
         self.gradient_norms = {"gradient/rl": seed_norms(own)}
         if pulls:
             self.gradient_norms["gradient/penalty"] = seed_norms(list(pulls.values()))
@@ -248,10 +243,11 @@ class Learner(ABC):
     def take_gradients(self, losses: dict[str, Tensor]) -> None:
         """Put the gradients of summed losses into every optimizer's `grad`."""
         slots = [slot for o in self.optimizers.values() for slot in o.parameters.gradient_slots]
+        sources = [loss for loss in losses.values() if loss.requires_grad]
         gradients = torch.autograd.grad(
-            list(losses.values()),
+            sources,
             [parameter for parameter, _ in slots],
-            [torch.ones_like(loss) for loss in losses.values()],
+            [torch.ones_like(loss) for loss in sources],
             materialize_grads=True,
         )
         torch._foreach_copy_([view for _, view in slots], gradients)

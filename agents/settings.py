@@ -200,10 +200,12 @@ SLIPPERY_ANT_PRESET: dict[str, Any] = {
     "reset_optimizer": False,
 }
 
-# For budgets of some thousand steps.
+# For budgets of some ten thousand steps, where it learns little: see docs/ppo.md.
 SMALL_PPO_PRESET: dict[str, Any] = {
+    "learning_rate": 1e-3,
     "n_steps": 500,
-    "batch_size": 50,
+    "batch_size": 100,
+    "activation": "relu",
 }
 
 

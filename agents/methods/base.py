@@ -72,8 +72,19 @@ class Method:
         return batch
 
     def penalty(self) -> Tensor | None:
-        """Return what is added to the loss, [S], or None for nothing."""
+        """Return what is added to the loss, [S], or None for nothing.
+
+        One without a graph is only logged: the method then adds its gradient in `adjust_gradients`.
+        """
         return None
+
+    def penalty_gradients(self, penalty: Tensor) -> dict[str, Tensor]:
+        """Return the gradients of a penalty just computed, by protected parameter, to be logged."""
+        parameters = self.learner.protected_parameters()
+        gradients = torch.autograd.grad(
+            penalty.sum(), list(parameters.values()), retain_graph=True, materialize_grads=True
+        )
+        return dict(zip(parameters, gradients, strict=True))
 
     def adjust_gradients(self) -> None:
         """Change the gradients in place; called after backward, before clipping."""

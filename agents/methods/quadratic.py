@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,26 +16,6 @@ from clrl.agents.methods.base import Method, laid_out_like
 
 Tensors = tuple[Tensor, ...]
 QUANTILES = {"q50": 0.5, "q99": 0.99, "max": 1.0}
-
-
-class _KnownGradient(torch.autograd.Function):
-    """A value [S] whose gradients are known already: for each seed a multiple of `gradients`.
-
-    One node for all parameters: through autograd's own, the penalty cost twice as much.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, value: Tensor, scale: float, gradients: Tensors, *parameters: Tensor
-    ) -> Tensor:
-        ctx.scale, ctx.gradients = scale, gradients
-        return value
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        factor = grad_outputs[0] * ctx.scale
-        factors = [factor.view(-1, *[1] * (g.dim() - 1)) for g in ctx.gradients]
-        return None, None, None, *torch._foreach_mul(ctx.gradients, factors)
 
 
 @dataclass
@@ -93,21 +73,28 @@ class QuadraticPenalty(Method):
         self._report: dict[str, Tensor] | None = None
         self._pull: Tensors = ()
 
+    @torch.no_grad()
     def penalty(self) -> Tensor | None:
-        """Return the penalty of each seed, [S]; None in the first task."""
-        if not self._terms():
-            return None
-        parameters = tuple(self.protected.values())
+        """Return the penalty of each seed, [S], without a graph; None in the first task."""
         values: list[Tensor] = []
-        with torch.no_grad():
-            for importance, anchor in self._terms():
-                distance = torch._foreach_sub(parameters, anchor)
-                pull = torch._foreach_mul(importance, distance)
-                self._pull = torch._foreach_add(self._pull, pull) if values else pull
-                values.append(seed_dots(pull, distance))
-            value = self.coef * sum(values[1:], values[0])
-        known: Tensor = _KnownGradient.apply(value, 2.0 * self.coef, self._pull, *parameters)
-        return known
+        for importance, anchor in self._terms():
+            distance = torch._foreach_sub(tuple(self.protected.values()), anchor)
+            pull = torch._foreach_mul(importance, distance)
+            self._pull = torch._foreach_add(self._pull, pull) if values else pull
+            values.append(seed_dots(pull, distance))
+        return self.coef * sum(values[1:], values[0]) if values else None
+
+    def penalty_gradients(self, penalty: Tensor) -> dict[str, Tensor]:
+        """Return 2 coef importance (theta - anchor) for every protected parameter."""
+        pulls = zip(self.protected, self._pull, strict=True)
+        return {name: 2.0 * self.coef * pull for name, pull in pulls}
+
+    def adjust_gradients(self) -> None:
+        """Add the penalty's gradient; through autograd it would cost twice as much."""
+        if self._pull:
+            gradients = self.learner.gradients()
+            mine = [gradients[name] for name in self.protected]
+            torch._foreach_add_(mine, self._pull, alpha=2.0 * self.coef)
 
     def report(self) -> dict[str, Tensor]:
         """Return median, 99 % quantile and maximum of the importances, each [S]."""

@@ -47,12 +47,11 @@ class SI(QuadraticPenalty):
 
     @torch.no_grad()
     def adjust_gradients(self) -> None:
-        """Note the gradient of the learner's own loss, and where the parameters are."""
+        """Note the gradient of the learner's own loss and where the parameters are."""
         gradients = self.learner.gradients()
         self._gradients = tuple(gradients[name].clone() for name in self.protected)
-        if self._pull:
-            torch._foreach_sub_(self._gradients, self._pull, alpha=2.0 * self.coef)
         self._before = tuple(parameter.clone() for parameter in self.protected.values())
+        super().adjust_gradients()
 
     @torch.no_grad()
     def after_step(self) -> None:

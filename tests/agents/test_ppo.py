@@ -390,3 +390,10 @@ def test_what_is_protected_is_the_core_or_with_one_head_the_policy() -> None:
     assert sorted(ppo().protected_parameters()) == sorted(core)
     single = ["head.weight", "head.bias", "log_std.bias"]
     assert sorted(ppo(multi_head=False).protected_parameters()) == sorted(core + single)
+
+
+def test_the_fisher_information_of_the_log_deviation_is_two() -> None:
+    agent = ppo(seeds=(0, 1), method=method("ewc"), multi_head=False, log_std_init=-1.2)
+    agent.learn(64)
+    importance = agent.method.state["importance.log_std.bias"]
+    torch.testing.assert_close(importance, torch.full((2, 2), 2.0), rtol=1e-4, atol=0)
