@@ -256,9 +256,6 @@ class ContinualSAC(Agent):
         for _ in range(s.gradient_steps):
             losses = self.update(self.sample(None, randomness.REPLAY))
         self.report = report_names(losses) | self.gradient_norms
-        if self.parity == "original" and "penalty" in losses:
-            # What Continual World's critics minimise, though the penalty has no gradient there.
-            self.report["critic/loss"] = losses["critic"] + losses["penalty"]
         self.report["alpha/value"] = self._of_task(self.log_alpha.value.detach().exp())
         if s.popart:
             self.report["popart/mean"] = self._of_task(self.popart.mean)

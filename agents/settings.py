@@ -220,9 +220,8 @@ def make_settings(kind: Any, given: Any, method: Method, overrides: dict[str, An
 
     Raises:
         TypeError: a setting that the learner does not have, with the closest name.
-        ValueError: the method does not work on this learner.
+        ValueError: the method does not work on this learner, or not with these settings.
     """
-    method.check_learner(kind.name)
     known = [field.name for field in fields(kind)]
     for name in overrides:
         if name not in known:
@@ -232,4 +231,6 @@ def make_settings(kind: Any, given: Any, method: Method, overrides: dict[str, An
                 f"{kind.__name__} has no setting {name}{hint} (it has {', '.join(known)})"
             )
     base = given if given is not None else kind(**method.learner_defaults.get(kind.name, {}))
-    return replace(base, **overrides)
+    settings = replace(base, **overrides)
+    method.check_settings(settings)
+    return settings

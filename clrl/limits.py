@@ -87,7 +87,7 @@ def check_fit(
         method: the method.
     """
     try:
-        method.check_learner(learner.name)
+        method.check_settings(learner)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     _check_length(steps, learner, method)

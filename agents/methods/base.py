@@ -33,6 +33,7 @@ class Method:
         learner_defaults: settings that belong to the published method, by the learner's name.
         refused: learners that the method does not work on, {name: reason}.
         interleaved: whether tasks take turns, an episode each, instead of one after the other.
+        freezes: whether it keeps weights from changing by zeroing their gradients.
         noisy_weights: whether every pass draws its weights, so that `acting` matters.
         state: what it has learned.
         learner: the learner it was attached to.
@@ -44,6 +45,7 @@ class Method:
     learner_defaults: ClassVar[dict[str, dict[str, Any]]] = {}
     refused: ClassVar[dict[str, str]] = {}
     interleaved: ClassVar[bool] = False
+    freezes: ClassVar[bool] = False
     noisy_weights: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -58,6 +60,17 @@ class Method:
             raise ValueError(
                 f"{cls.__name__} does not work on the learner {name}: {cls.refused[name]}; "
                 f"it works on {', '.join(works)}"
+            )
+
+    @classmethod
+    def check_settings(cls, settings: Any) -> None:
+        """Raise ValueError if the method does not work on a learner with these settings."""
+        cls.check_learner(settings.name)
+        decay = getattr(settings, "weight_decay", 0.0)
+        if cls.freezes and decay:
+            raise ValueError(
+                f"weight_decay is {decay} with {cls.__name__}; allowed is 0, because decay would "
+                "move the weights that this method freezes"
             )
 
     def attach(self, learner: Learner) -> None:

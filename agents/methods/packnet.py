@@ -32,6 +32,7 @@ class PackNet(Method):
 
     paper: ClassVar[str] = "Mallya & Lazebnik 2018, arXiv 1711.05769"
     uses_task_boundaries: ClassVar[bool] = True
+    freezes: ClassVar[bool] = True
     uses_task_id: ClassVar[bool] = True
     learner_defaults: ClassVar[dict[str, dict[str, Any]]] = {"sac": {"max_grad_norm": 2e-5}}
 
@@ -41,11 +42,6 @@ class PackNet(Method):
     def attach(self, learner: Learner) -> None:
         """Give all weights to the first task."""
         super().attach(learner)
-        if getattr(learner.settings, "weight_decay", 0.0):
-            raise ValueError(
-                f"weight_decay is {learner.settings.weight_decay} with PackNet; allowed is 0, "
-                "because it would move weights that are frozen"
-            )
         self._masks: dict[str, Tensor] | None = None
         for name, kernel in self._kernels().items():
             self.state[f"owner.{name}"] = torch.zeros_like(kernel, dtype=torch.uint8)

@@ -37,6 +37,7 @@ class VCL(Method):
 
     paper: ClassVar[str] = "Nguyen et al. 2018, arXiv 1710.10628"
     uses_task_boundaries: ClassVar[bool] = True
+    freezes: ClassVar[bool] = True
     noisy_weights: ClassVar[bool] = True
 
     coef: float = 1.0

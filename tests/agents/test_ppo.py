@@ -306,9 +306,10 @@ def test_several_seeds_refuse_a_target_divergence() -> None:
         ppo(seeds=(0, 1), target_kl=0.1)
 
 
-def test_packnet_refuses_weight_decay() -> None:
-    with pytest.raises(ValueError, match="weight_decay is 0.1 with PackNet; allowed is 0"):
-        ppo(method=method("packnet"), weight_decay=0.1)
+@pytest.mark.parametrize("name", ["packnet", "vcl"])
+def test_a_method_that_freezes_weights_refuses_weight_decay(name: str) -> None:
+    with pytest.raises(ValueError, match="weight_decay is 0.1 with .*; allowed is 0"):
+        ppo(method=method(name), weight_decay=0.1)
 
 
 def test_a_linear_schedule_needs_its_length() -> None:

@@ -210,21 +210,6 @@ def test_the_report_has_quantiles_of_each_seeds_importances() -> None:
     assert agent.losses_log()["method/importance/max"] == report["importance/max"].tolist()
 
 
-@pytest.mark.parametrize("parity", ["clean", "original"])
-def test_with_original_parity_the_reported_critic_loss_has_the_penalty_in_it(parity: Any) -> None:
-    agent = sac(method=L2(coef=1e3), seeds=(0, 1), parity=parity)
-    seen: list[dict[str, Tensor]] = []
-    update = agent.update
-    agent.update = lambda batch: seen.append(update(batch)) or seen[-1]  # type: ignore
-    agent.learn(80)
-    shift = agent.report["critic/loss"] - seen[-1]["critic"]
-    penalty = seen[-1]["penalty"]
-    assert bool((penalty > 0).all())
-    expected = penalty if parity == "original" else torch.zeros(2)
-    torch.testing.assert_close(shift, expected, rtol=1e-3, atol=1e-6)
-    assert agent.report["actor/loss"].tolist() == seen[-1]["actor"].tolist()
-
-
 HUGE = {
     "l2": L2(coef=1e10),
     "ewc": EWC(coef=1e13, fisher_batches=2),
