@@ -136,8 +136,9 @@ def in_order(groups: Iterable[Group]) -> list[Group]:
 def labels(groups: Sequence[Group]) -> list[str]:
     """A name for each group: its method and, in brackets, the settings that tell it apart.
 
-    Settings of method and learner are shown where groups of the same method differ in them;
-    the evaluation, the learner and the parity where any two groups differ.
+    Settings of the method are shown where groups of the same method differ in them, settings of
+    the learner where such groups on the same learner do; the evaluation, the learner and the
+    parity where any two groups differ.
     """
     settings = [_settings(group.config) for group in groups]
     names = []
@@ -148,6 +149,8 @@ def labels(groups: Sequence[Group]) -> list[str]:
             section = key.split(".")[0]
             common = section in ("evaluation", "parity") or key == "learner.name"
             others = settings if common else same_method
+            if section == "learner" and not common:
+                others = [s for s in others if s["learner.name"] == own["learner.name"]]
             if any(other.get(key) != value for other in others):
                 shown.append(f"{key.removeprefix('method.')}={json.dumps(value).strip(chr(34))}")
         names.append(f"{group.method} ({', '.join(shown)})" if shown else group.method)

@@ -17,7 +17,7 @@ from clrl.agents.randomness import METHOD
 
 @dataclass
 class PackNet(Method):
-    """PackNet (Mallya & Lazebnik 2018, arXiv 1711.05769), for SAC as in Continual World.
+    """PackNet (Mallya & Lazebnik 2018, arXiv 1711.05769), as in Continual World.
 
     At the end of each task but the last, the largest of the task's weights are kept, so that every
     task gets an equal share of each weight matrix; the others become 0 and belong to the next task.

@@ -144,6 +144,19 @@ def test_rows_of_one_method_are_told_apart_by_their_settings(tmp_path: Path) -> 
     ]
 
 
+def test_a_method_on_two_learners_is_told_apart_by_the_learner_alone(tmp_path: Path) -> None:
+    success = np.full((1, 4, 2), 0.5)
+    sac = {"name": "sac", "batch_size": 128, "tau": 0.01}
+    ppo = {"name": "ppo", "batch_size": 64, "n_steps": 500}
+    for k, learner in enumerate((sac, ppo)):
+        write_run(tmp_path / str(k), success, ["a", "b"], learner=learner)
+    (section,) = table([tmp_path]).sections
+    assert [row.label for row in section.rows] == [
+        "finetuning (learner.name=sac)",
+        "finetuning (learner.name=ppo)",
+    ]
+
+
 def test_different_sequences_have_separate_tables(tmp_path: Path) -> None:
     write_run(tmp_path / "a", SUCCESS, TASKS)
     write_run(tmp_path / "b", SUCCESS, TASKS[::-1])
