@@ -41,6 +41,17 @@ class Acting(Learner):
         """Map the policy's actions, by default in [-1, 1], to those of the environment."""
         return self.spaces.to_env(actions)
 
+    @property
+    def n_heads(self) -> int:
+        """Output heads of every network: one per task, or one for all."""
+        return self.n_tasks if self.settings.multi_head else 1
+
+    @property
+    def input_dim(self) -> int:
+        """Width of what `with_task` returns."""
+        one_hot = 0 if self.settings.hide_task_id else self.spaces.one_hot_dim
+        return self.spaces.feature_dim + one_hot
+
     def with_task(self, features: Tensor, task: int | Tensor) -> Tensor:
         """Append the task's one-hot to features [S, B, D] where the networks may see it."""
         if self.settings.hide_task_id or self.spaces.one_hot_dim == 0:

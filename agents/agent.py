@@ -109,21 +109,24 @@ class Agent(Acting, BaseAlgorithm):
         self.seeds = tuple(int(seed) for seed in seeds)
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds, default=-1) < 0:
             raise ValueError(f"seeds is {self.seeds}; allowed are different numbers from 0 on")
-        if self.env is not None:
-            sb3.adopt_env(self.env, self.seeds)
-            n_tasks = sb3.count_tasks(self.env)
-            self.spaces = TaskSpaces(self.observation_space, self.action_space, n_tasks)
-        elif spaces is not None:
-            self.spaces = spaces
-            self.observation_space, self.action_space = spaces.observation, spaces.action
-        else:
-            raise ValueError("env is None; needed is an environment, or `spaces`")
+        self.spaces = self._choose_spaces(spaces)
         self.n_tasks = self.spaces.n_tasks
         self.streams = Streams(self.seeds)
         self.task, self.task_step, self.task_open = 0, 0, False
         self.acting_task: int | np.ndarray = 0
         self.report: dict[str, Tensor] = {}
         self._setup_model()
+
+    def _choose_spaces(self, given: TaskSpaces | None) -> TaskSpaces:
+        """Return the environment's spaces; without one those that are given."""
+        if self.env is not None:
+            sb3.adopt_env(self.env, self.seeds)
+            n_tasks = sb3.count_tasks(self.env)
+            return TaskSpaces(self.observation_space, self.action_space, n_tasks)
+        if given is None:
+            raise ValueError("env is None; needed is an environment, or `spaces`")
+        self.observation_space, self.action_space = given.observation, given.action
+        return given
 
     def _setup_model(self) -> None:
         self._setup_lr_schedule()

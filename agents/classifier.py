@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clrl.agents import randomness
 from clrl.agents.adam import FlatParameters, SeedAdam
-from clrl.agents.learner import Categorical, Learner, Parity
+from clrl.agents.learner import Categorical, Learner, Parity, task_ids
 from clrl.agents.methods.base import Method
 from clrl.agents.methods.finetuning import Finetuning
 from clrl.agents.networks import HeadedNetwork
@@ -177,8 +177,11 @@ class Classifier(Learner):
 
     def rows_of(self, batch: LabelledBatch) -> dict[str, Tensor]:
         """Return inputs, labels and task ids."""
-        task = torch.as_tensor(batch.task, dtype=torch.uint8).expand(batch.labels.shape)
-        return {"inputs": batch.inputs, "labels": batch.labels, "task": task}
+        return {
+            "inputs": batch.inputs,
+            "labels": batch.labels,
+            "task": task_ids(batch.task, batch.labels),
+        }
 
     def batch_of(self, rows: dict[str, Tensor], role: int) -> LabelledBatch:
         """Return the batch of stored rows; there is no noise to draw."""

@@ -62,6 +62,11 @@ def report_names(losses: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+def task_ids(task: int | Tensor, like: Tensor) -> Tensor:
+    """Return a batch's task ids in a byte each, in the shape and on the device of `like` [S, B]."""
+    return torch.as_tensor(task, dtype=torch.uint8, device=like.device).expand(like.shape)
+
+
 class Learner(ABC):
     """SAC, PPO or the classifier, as a method sees it.
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from clrl.agents.agent import Agent
+from clrl.agents.learner import task_ids
 from clrl.agents.networks import full_precision
 from clrl.agents.rollout import Rollout, RolloutBatch
 from clrl.agents.settings import PPOSettings
@@ -154,8 +155,7 @@ class OnPolicyAgent(Agent):
 
     def rows_of(self, batch: RolloutBatch) -> dict[str, Tensor]:
         """Return the rows, with what was known when they were collected."""
-        task = torch.as_tensor(batch.task, dtype=torch.uint8, device=batch.value.device)
-        return {**vars(batch), "task": task.expand(batch.value.shape)}
+        return {**vars(batch), "task": task_ids(batch.task, batch.value)}
 
     def batch_of(self, rows: dict[str, Tensor], role: int) -> RolloutBatch:
         """Return the batch of stored rows; there is no noise to draw."""

@@ -54,11 +54,10 @@ class ContinualPPO(OnPolicyAgent):
                 f"target_kl is {s.target_kl} with {self.n_seeds} seeds; it is allowed with one, "
                 "because seeds are updated side by side and one cannot stop alone"
             )
-        heads = self.n_tasks if s.multi_head else 1
-        inputs = self.spaces.feature_dim + (0 if s.hide_task_id else self.spaces.one_hot_dim)
+        inputs = self.input_dim
         layer_norm = s.activation == "continual_world"
         activation = "leaky_relu" if s.activation == "continual_world" else s.activation
-        shape = (heads, s.hidden_sizes, layer_norm, activation)
+        shape = (self.n_heads, s.hidden_sizes, layer_norm, activation)
         self.policy_net = GaussianPolicy(lead, inputs, a, *shape)
         self.value_net = HeadedNetwork(lead, inputs, 1, *shape)
         self._draw_weights()

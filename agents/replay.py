@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clrl.agents.learner import task_ids
 from clrl.agents.transition import Transition
 
 
@@ -55,14 +56,13 @@ class Batch:
 
     def rows(self) -> dict[str, Tensor]:
         """Return the transitions, as the replay buffer keeps them."""
-        task = torch.as_tensor(self.task, dtype=torch.uint8, device=self.reward.device)
         return {
             "obs": self.obs,
             "next_obs": self.next_obs,
             "action": self.action,
             "reward": self.reward,
             "done": self.done.to(torch.uint8),
-            "task": task.expand(self.reward.shape),
+            "task": task_ids(self.task, self.reward),
         }
 
 

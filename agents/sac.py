@@ -50,9 +50,8 @@ class ContinualSAC(Agent):
     def build(self) -> None:
         """Make networks, entropy coefficients and replay buffer."""
         s, lead = self.settings, (self.n_seeds,)
-        heads = self.n_tasks if s.multi_head else 1
-        inputs = self.spaces.feature_dim + (0 if s.hide_task_id else self.spaces.one_hot_dim)
-        shape, a = (heads, s.hidden_sizes, s.layer_norm), self.spaces.action_dim
+        heads, inputs, a = self.n_heads, self.input_dim, self.spaces.action_dim
+        shape = (heads, s.hidden_sizes, s.layer_norm)
         self.actor = HeadedNetwork(lead, inputs, 2 * a, *shape)
         twins = (self.n_seeds, 2)
         self.critic = HeadedNetwork(twins, inputs + a, 1, *shape)

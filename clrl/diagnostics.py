@@ -7,9 +7,9 @@ from functools import reduce
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
-from clrl.drawing import COLOURS, GREY, caption
+from clrl.drawing import COLOURS, caption, steps_axis, task_changes
 from clrl.errors import DamagedData
 from clrl.groups import Group, labels
 from clrl.results import RunData, read_lines
@@ -134,12 +134,9 @@ def _panel(
         axes.plot(at, np.nanmean(own, axis=0), color=colour, linewidth=1.1, label=name)
         low, high = np.nanmin(own, axis=0), np.nanmax(own, axis=0)
         axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
-    for change in group.changes:
-        axes.axvline(change, color=GREY, linewidth=0.6, linestyle=":")
+    task_changes(axes, group)
     axes.set_title(textwrap.fill(title, 38), loc="left", fontsize=9)
-    axes.set_xlim(0, group.steps[-1])
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    steps_axis(axes, group)
     _scale(axes, np.concatenate([values.ravel() for values in lines.values()]))
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)

@@ -5,6 +5,7 @@ import textwrap
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from clrl.groups import Group
 from clrl.metrics import evals_per_task
@@ -35,6 +36,19 @@ def caption(figure: Figure, text: str) -> None:
     """A paragraph below everything."""
     width = int(figure.get_figwidth() * 16.5)
     figure.supxlabel(textwrap.fill(text, width), fontsize=8, color=GREY, ha="left", x=0.01)
+
+
+def steps_axis(axes: Axes, group: Group) -> None:
+    """A small panel's axis of steps."""
+    axes.set_xlim(0, group.steps[-1])
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def task_changes(axes: Axes, group: Group) -> None:
+    """A small panel's dotted lines where the task changes."""
+    for change in group.changes:
+        axes.axvline(change, color=GREY, linewidth=0.6, linestyle=":")
 
 
 def short(task_name: str) -> str:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from clrl.drawing import COLOURS, GREY, INTERVAL, caption, short, thin
+from clrl.drawing import COLOURS, INTERVAL, caption, short, steps_axis, task_changes, thin
 from clrl.groups import Group, labels
 from clrl.statistics import curve_intervals, fresh_sampler
 
@@ -24,8 +23,7 @@ def average_performance_panels(groups: Sequence[Group]) -> Figure:
         low, high = curve_intervals(values, fresh_sampler())
         axes.fill_between(group.steps, low, high, color=COLOURS[0], alpha=0.25, linewidth=0)
         axes.plot(group.steps, values.mean(axis=0), color=COLOURS[0], linewidth=1.5)
-        for change in group.changes:
-            axes.axvline(change, color=GREY, linewidth=0.6, linestyle=":")
+        task_changes(axes, group)
         axes.set_ylim(0, 1.01)
         axes.spines[["top", "right"]].set_visible(False)
     text = (
@@ -74,11 +72,8 @@ def _grid(groups: Sequence[Group], height: float, title: str) -> tuple[Figure, l
     panels = list(grid.flat)
     for axes in panels[len(groups) :]:
         axes.set_visible(False)
-    for index, (axes, group) in enumerate(zip(panels, groups, strict=False)):
-        name = labels(groups)[index]
+    for index, (axes, group, name) in enumerate(zip(panels, groups, labels(groups), strict=False)):
         axes.set_title(f"{name} (n = {len(group.seeds)})", loc="left", fontsize=9)
-        axes.set_xlim(0, group.steps[-1])
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        steps_axis(axes, group)
         axes.tick_params(labelsize=8, labelbottom=index + ACROSS >= len(groups))
     return figure, panels[: len(groups)]

@@ -17,7 +17,7 @@ from clrl.envs.interleaved import InterleavedTasks
 from clrl.envs.metaworld import continual_world
 from clrl.envs.sequence import task_seed
 from clrl.envs.vector import SeedVecEnv
-from tests.envs.test_sequence import Walk, action, play, walks
+from tests.envs.test_sequence import Walk, action, check_restored, play, walks
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*A Box observation space m..imum value is")
 
@@ -77,16 +77,7 @@ def test_each_environment_is_made_once() -> None:
 @settings(deadline=None, max_examples=30)
 @given(before=st.integers(0, 21), seed=st.integers(0, 3))
 def test_restored_tasks_go_on_bit_for_bit(before: int, seed: int) -> None:
-    env, other = turns(length=4), turns(length=4)
-    env.reset(seed=seed)
-    play(env, before, seed)
-    state = json.loads(json.dumps(env.state()))
-    other.reset(seed=99)
-    play(other, 11)
-    assert other.restore(state).tolist() == state["observation"]
-    assert other.state() == env.state()
-    left = 21 - before
-    assert play(env, left, 7) == play(other, left, 7)
+    check_restored(turns(length=4), turns(length=4), before, seed)
 
 
 def test_one_seed_gives_one_trajectory_to_new_and_used_environments() -> None:
