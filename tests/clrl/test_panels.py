@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from clrl.groups import join
-from clrl.panels import average_performance_panels, task_success_panels
+from clrl.panels import average_performance_panels, task_score_panels
 from clrl.plots import MOST, plot
 from clrl.results import read_run
 from clrl.statistics import curve_intervals, fresh_sampler
@@ -41,12 +41,13 @@ def test_task_success_is_an_image_of_tasks_and_evaluations(tmp_path: Path) -> No
     success = economical(random_success(2, 6, 3))
     group = join([read_run(write_run(tmp_path / "run", success, TASKS))])
 
-    axes = task_success_panels(group).axes[0]
+    axes = task_score_panels(group).axes[0]
 
     image = axes.images[0].get_array()
     assert image is not None
     np.testing.assert_allclose(np.ma.filled(image, np.nan), success.mean(axis=0).T)
-    assert axes.images[0].get_extent() == [0, 18_000, 2.5, -0.5]
+    assert list(axes.images[0].get_extent()) == [0, 18_000, -0.5, 2.5]
+    assert axes.get_ylim() == (2.5, -0.5)  # the first task above
     boxes = [patch.get_bbox().bounds for patch in axes.patches]  # type: ignore[attr-defined]
     assert boxes == [(6_000 * task, task - 0.5, 6_000, 1) for task in range(3)]
     assert [label.get_text() for label in axes.get_yticklabels()] == [

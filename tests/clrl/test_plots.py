@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from clrl.errors import ConfigError
 from clrl.groups import join
-from clrl.plots import average_performance, plot, task_matrix, task_success
+from clrl.plots import average_performance, plot, task_matrix, task_scores
 from clrl.results import read_run
 from clrl.statistics import curve_intervals, fresh_sampler
 from tests.clrl.synthetic import economical, random_success, write_run
@@ -66,7 +66,7 @@ def test_every_task_has_a_panel_with_its_own_curve(tmp_path: Path) -> None:
     success = random_success(2, 4, 3)
     group = join([read_run(write_run(tmp_path / "run", success, TASKS))])
 
-    panels = task_success(group).axes
+    panels = task_scores(group).axes
 
     assert [axes.get_title(loc="left") for axes in panels] == ["0 hammer", "1 push", "2 reach"]
     for task, axes in enumerate(panels):
@@ -77,7 +77,7 @@ def test_long_curves_are_thinned_within_blocks_and_this_is_said(tmp_path: Path) 
     success = random_success(1, 300, 1)
     group = join([read_run(write_run(tmp_path / "run", success, TASKS[:1]))])
 
-    figure = task_success(group)
+    figure = task_scores(group)
 
     np.testing.assert_allclose(
         first_line(figure.axes[0]), success[0, :, 0].reshape(150, 2).mean(axis=1)
