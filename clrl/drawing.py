@@ -69,9 +69,10 @@ def cell_text(score: Score, value: float) -> str:
     """Return a score as a cell of an image shows it: `.63`, `1`, `-42`, `1.2k`."""
     if score.bounds is not None:
         return f"{value:.2f}".removeprefix("0") if value < 0.995 else "1"
-    if abs(value) >= 999.5:
-        return EngFormatter(places=0 if abs(value) >= 9_950 else 1, sep="")(value)
-    return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.1f}"
+    units = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+    size, unit = next((u for u in units if abs(value) >= 0.9995 * u[0]), units[-1])
+    text = f"{value / size:.{0 if abs(value) >= 9.95 * size else 1}f}"
+    return text + unit if float(text) else "0"
 
 
 def steps_axis(axes: Axes, group: Group) -> None:

@@ -119,7 +119,8 @@ def task_scores(groups: Sequence[Group]) -> Figure:
     across = min(len(tasks), 5 if len(tasks) > 6 else 3)
     down = -(-len(tasks) // across)
     figure = Figure(figsize=(max(2.4 * across, 7), 1.7 * down + 1.4), layout="constrained")
-    panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    comparable = score.bounds is not None  # returns of one task may be thousands of another's
+    panels = figure.subplots(down, across, sharex=True, sharey=comparable, squeeze=False)
     thinned = [thin(group) for group in groups]
     for task, axes in enumerate(panels.flat):
         if task >= len(tasks):
@@ -230,11 +231,12 @@ def _boundaries(axes: Axes, group: Group) -> None:
     """Draw dotted lines at task changes and write the tasks' names above the curves."""
     task_changes(axes, group)
     schedule = group.schedule
+    narrow = min(schedule.lengths) <= schedule.total / 6
     for task, name in enumerate(group.tasks):
         axes.annotate(
             short(name), ((schedule.start(task) + schedule.end(task)) / 2, 1.01),
             xycoords=("data", "axes fraction"),
-            rotation=0 if len(group.tasks) < 6 else 90, ha="center", va="bottom",
+            rotation=90 if narrow else 0, ha="center", va="bottom",
             fontsize=8, color=GREY,
         )  # fmt: skip
 

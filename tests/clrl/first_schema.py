@@ -71,7 +71,7 @@ def write(directory: Path, kind: str, method: str = "finetuning") -> Path:
     directory.mkdir(parents=True)
     (directory / "config.yaml").write_text(text)
     (directory / "run.json").write_text('{"state": "complete"}')
-    rows = []
+    rows: list[dict[str, object]] = []
     for step, of_seeds in SUCCESS.items():
         for task, name in enumerate(("hammer-v3", "push-v3")):
             for seed, success in enumerate(of_seeds):
