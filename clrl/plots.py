@@ -146,7 +146,7 @@ def task_scores(groups: Sequence[Group]) -> Figure:
         figure, groups,
         f"{source(score)} over steps; shaded: the steps in which the "
         "task itself is trained." + (each > 1) * f" A point is the mean of {each} evaluations."
-        + _turns(groups),
+        + " Every panel has an axis of its own." * (not comparable) + _turns(groups),
     )  # fmt: skip
     return figure
 
