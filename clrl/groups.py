@@ -99,10 +99,13 @@ def identity(config: dict[str, Any]) -> str:
 
 
 def by_sequence(runs: Iterable[RunData]) -> list[list[RunData]]:
-    """Put runs of the same sequence together, in the order in which the sequences first come."""
+    """Put runs of the same sequence together, in the order in which the sequences first come.
+
+    What the sequence reveals makes another row, not another table: the world is the same.
+    """
     sequences: dict[str, list[RunData]] = {}
     for run in runs:
-        key = json.dumps(sequence_identity(run.config), sort_keys=True)
+        key = json.dumps({**sequence_identity(run.config), "reveals": None}, sort_keys=True)
         sequences.setdefault(key, []).append(run)
     return list(sequences.values())
 
@@ -134,8 +137,8 @@ def labels(groups: Sequence[Group]) -> list[str]:
     """Name each group: its method and, in brackets, the settings that tell it apart.
 
     Settings of the method are shown where groups of the same method differ in them, settings of
-    the learner where such groups on the same learner do; the evaluation, the learner and the
-    parity where any two groups differ.
+    the learner where such groups on the same learner do; the evaluation, the learner, the parity
+    and what the sequence reveals where any two groups differ.
     """
     settings = [_settings(group.config) for group in groups]
     names = []
@@ -144,7 +147,7 @@ def labels(groups: Sequence[Group]) -> list[str]:
         shown = []
         for key, value in own.items():
             section = key.split(".")[0]
-            common = section in ("evaluation", "parity") or key == "learner.name"
+            common = section in ("evaluation", "parity", "reveals") or key == "learner.name"
             others = settings if common else same_method
             if section == "learner" and not common:
                 others = [s for s in others if s["learner.name"] == own["learner.name"]]
@@ -155,13 +158,13 @@ def labels(groups: Sequence[Group]) -> list[str]:
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
-    """Return settings of method, learner and evaluation under dotted names."""
+    """Return settings of method, learner, evaluation and sequence that labels may show."""
     dotted = {
         f"{section}.{key}": value
         for section in ("method", "learner", "evaluation")
         for key, value in config[section].items()
     }
-    return {**dotted, "parity": config.get("parity")}
+    return {**dotted, "parity": config.get("parity"), "reveals": config["sequence"]["reveals"]}
 
 
 def shortfall(run: RunData) -> str | None:

@@ -14,6 +14,10 @@ from clrl.statistics import DASH, LEVEL
 from clrl.told import NOTE, made_use_of
 
 INTERLEAVED = "Tasks take turns, so that there is nothing to forget and no transfer to measure."
+UNTOLD = {
+    "boundaries": "The sequence tells when its task changes, not which one it is.",
+    "nothing": "The sequence tells neither when its task changes nor which one it is.",
+}
 
 
 def title(sequence: dict[str, Any]) -> str:
@@ -21,7 +25,7 @@ def title(sequence: dict[str, Any]) -> str:
     name = sequence.get("name") or ", ".join(sequence["tasks"])
     n = len(sequence["tasks"])
     title = f"{name}: {n} task{'s' * (n > 1)} of {steps_text(sequence['steps_per_task'])}"
-    known = {"name", "tasks", "steps_per_task", "interleaved"}
+    known = {"name", "tasks", "steps_per_task", "interleaved", "reveals"}
     known |= {key for key, usual in ADDED.items() if sequence[key] == usual}
     if sequence["family"] in ("metaworld", name):
         known.add("family")
@@ -90,6 +94,8 @@ def notes(rows: Sequence[Measured]) -> list[str]:
         texts += [(text, row.label) for text in _range_notes(row) + _reference_notes(row)]
         if row.group.interleaved:
             texts.append((INTERLEAVED, row.label))
+        if (reveals := row.group.config["sequence"]["reveals"]) in UNTOLD:
+            texts.append((UNTOLD[reveals], row.label))
     return said + _by_rows(texts, len(rows)) + _inexact(rows)
 
 

@@ -172,6 +172,22 @@ def test_different_sequences_have_separate_tables(tmp_path: Path) -> None:
     assert "horizon 500" in text
 
 
+def test_what_a_sequence_reveals_makes_a_row_with_its_label_and_a_sentence(tmp_path: Path) -> None:
+    for reveals in ("task", "boundaries", "nothing"):
+        write_run(tmp_path / reveals, SUCCESS, TASKS, sequence={"reveals": reveals})
+
+    result = table([tmp_path])
+
+    (section,) = result.sections
+    assert [row.label for row in section.rows] == [
+        f"finetuning (reveals={reveals})" for reveals in ("boundaries", "nothing", "task")
+    ]
+    sentence = "finetuning (reveals=nothing): The sequence tells neither when its task changes"
+    assert f"* {sentence} nor which one it is." in result.markdown()
+    alone = table([tmp_path / "nothing"]).markdown()
+    assert "| finetuning | 2 |" in alone and "* The sequence tells neither when" in alone
+
+
 def test_one_seed_has_a_value_and_no_interval(tmp_path: Path) -> None:
     write_run(tmp_path / "run", SUCCESS[:1], TASKS)
 
