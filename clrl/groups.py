@@ -62,6 +62,12 @@ class Group:
         return self.runs[0].score
 
     @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Between which scores every task is learned; None where its references have to say."""
+        low_high = self.score.bounds or self.config["sequence"]["score_range"]
+        return tuple(low_high) if low_high else None
+
+    @property
     def steps(self) -> np.ndarray:
         """[E] steps of the evaluations."""
         return self.runs[0].steps

@@ -57,9 +57,8 @@ class References:
         The score's own bounds; of returns the sequence's `score_range` or, without one, what all
         seeds of the task's references learned: NaN without a reference.
         """
-        given = group.score.bounds or group.config["sequence"]["score_range"]
-        if given is not None:
-            return np.array([given] * len(group.tasks), float)
+        if group.bounds is not None:
+            return np.array([group.bounds] * len(group.tasks), float)
         known = {name: learned_range(found.scores) for name, found in self.groups.items()}
         return np.array([known.get(name, (np.nan, np.nan)) for name in group.tasks])
 
@@ -89,8 +88,7 @@ def needs_references(group: Group) -> bool:
 
     Interleaved tasks have no transfer; but what share of a return is learned is read off them.
     """
-    ranged = group.score.bounds or group.config["sequence"]["score_range"]
-    return not group.interleaved or not ranged
+    return not group.interleaved or group.bounds is None
 
 
 def find_references(group: Group, candidates: Sequence[Group]) -> References:

@@ -103,7 +103,7 @@ def _range_notes(row: Measured) -> list[str]:
     """Say between which scores a task counts as learned, where the score itself does not."""
     if row.group.score.bounds or np.isnan(row.ranges).any():
         return []
-    name, given = row.group.score.name, row.group.config["sequence"]["score_range"]
+    name, given = row.group.score.name, row.group.bounds
     texts = [
         f"Normalised performance and forward transfer take a {name} of {given[0]:g} as 0 and of "
         f"{given[1]:g} as 1."

@@ -45,7 +45,7 @@ def yes_no(answer: Answer) -> str:
 def _method_uses(config: Mapping[str, Any]) -> tuple[Answer, Answer]:
     from clrl.agents.methods import METHODS  # here: it imports torch, which plots do not need
 
-    name = config["method"]["name"]
+    name = str(config["method"]["name"])
     known = METHODS.get(name) if ":" not in name else None  # "my_package.file:Class" is a user's
     return (known.uses_task_boundaries, known.uses_task_id) if known else (None, None)
 

@@ -11,6 +11,25 @@ import yaml
 from clrl.envs.schedule import Schedule
 from clrl.results import CONFIG_FILE, METRICS_FILE, RUN_FILE, Record
 
+USES_ALL = {
+    "multi_head": True,
+    "hide_task_id": True,
+    "exploration_steps": 1000,
+    "learning_starts": 500,
+    "reset_buffer": True,
+    "reset_optimizer": True,
+    "reset_critic": False,
+}
+"""Settings of a learner that acts at task boundaries and reads the task id."""
+
+USES_NOTHING = {
+    **dict.fromkeys(USES_ALL, False),
+    "hide_task_id": True,
+    "exploration_steps": 0,
+    "learning_starts": 0,
+}
+"""Settings of one that does neither."""
+
 
 def config(tasks: Sequence[str], evals_per_task: int, seeds: Sequence[int]) -> dict[str, Any]:
     """A configuration of 1,000 steps per evaluation."""
@@ -27,7 +46,13 @@ def config(tasks: Sequence[str], evals_per_task: int, seeds: Sequence[int]) -> d
             "randomization": "random_init_all",
             "fixes": "patched",
         },
-        "learner": {"name": "sac", "hidden_sizes": [64, 64], "layer_norm": True, "batch_size": 128},
+        "learner": {
+            "name": "sac",
+            "hidden_sizes": [64, 64],
+            "layer_norm": True,
+            "batch_size": 128,
+            **USES_ALL,
+        },
         "method": {"name": "finetuning"},
         "evaluation": {
             "evals_per_task": evals_per_task,

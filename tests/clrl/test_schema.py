@@ -16,7 +16,7 @@ from clrl.results import read_run
 from clrl.schema import upgraded
 from clrl.tables import table
 from tests.clrl import first_schema
-from tests.clrl.synthetic import random_success, write_run
+from tests.clrl.synthetic import USES_NOTHING, random_success, write_run
 
 TASKS = ("hammer-v3", "push-v3")
 NUMBERS = "0.44 [0.38, 0.50] | 0.06 [-0.12, 0.25] | – | -0.12 |"  # as the first version printed
@@ -98,7 +98,7 @@ def test_nothing_that_a_configuration_names_is_imported(tmp_path: Path, command:
     for coef in (1, 2):
         write_run(
             tmp_path / "runs" / str(coef), random_success(1, 2, 2), TASKS,
-            method={"name": "trap:Method", "coef": coef},
+            method={"name": "trap:Method", "coef": coef}, learner=USES_NOTHING,
             sequence={"family": "function", "function": "trap:worlds", "score": "return"},
         )  # fmt: skip
     code = (

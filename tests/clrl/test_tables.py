@@ -13,7 +13,7 @@ from clrl.metrics import auc, forgetting, performance
 from clrl.statistics import fresh_sampler, mean_interval
 from clrl.tables import Table, table
 from clrl.told import NOTE
-from tests.clrl.synthetic import economical, random_success, write_run
+from tests.clrl.synthetic import USES_NOTHING, economical, random_success, write_run
 from tests.clrl.test_metrics import REFERENCES, SUCCESS
 
 TASKS = ("hammer-v3", "push-v3", "reach-v3")
@@ -77,9 +77,8 @@ def test_worked_example_comes_out_of_run_directories(tmp_path: Path) -> None:
 
 
 def test_rows_stand_in_the_order_of_the_methods_with_what_these_use(tmp_path: Path) -> None:
-    tells_nothing = {"multi_head": False, "exploration_steps": 0, "learning_starts": 0}
     for name in ("ewc", "finetuning", "from-the-future"):
-        write_run(tmp_path / name, SUCCESS, TASKS, method={"name": name}, learner=tells_nothing)
+        write_run(tmp_path / name, SUCCESS, TASKS, method={"name": name}, learner=USES_NOTHING)
 
     text = table([tmp_path]).markdown()
 

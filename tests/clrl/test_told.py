@@ -7,18 +7,9 @@ import pytest
 
 from clrl.tables import table
 from clrl.told import NOTE, made_use_of
-from tests.clrl.synthetic import config, random_success, write_run
+from tests.clrl.synthetic import USES_NOTHING, config, random_success, write_run
 
 TASKS = ("push-v3", "reach-v3")
-PLAIN = {
-    "multi_head": False,
-    "hide_task_id": True,
-    "exploration_steps": 0,
-    "learning_starts": 0,
-    "reset_buffer": False,
-    "reset_optimizer": False,
-    "reset_critic": False,
-}
 
 
 def told(
@@ -26,7 +17,7 @@ def told(
 ) -> dict[str, Any]:
     """A configuration in which only the method can use anything."""
     values = config(tasks, 4, [0])
-    values["learner"] |= PLAIN
+    values["learner"] |= USES_NOTHING
     values["sequence"] |= sequence
     return {**values, "method": {"name": method}}
 
@@ -95,19 +86,19 @@ def cells(directory: Path) -> list[str]:
 
 def test_finetuning_with_heads_and_resets_says_yes(tmp_path: Path) -> None:
     learner = {"multi_head": True, "reset_buffer": True}
-    write_run(tmp_path / "run", random_success(1, 2, 2), TASKS, learner=PLAIN | learner)
+    write_run(tmp_path / "run", random_success(1, 2, 2), TASKS, learner=USES_NOTHING | learner)
     assert cells(tmp_path) == ["yes", "yes"]
 
 
 def test_a_sequence_that_reveals_nothing_says_no(tmp_path: Path) -> None:
     learner = {"reset_optimizer": True, "exploration_steps": 10}
-    write_run(tmp_path / "run", random_success(1, 2, 2), TASKS, learner=PLAIN | learner,
+    write_run(tmp_path / "run", random_success(1, 2, 2), TASKS, learner=USES_NOTHING | learner,
               sequence={"reveals": "nothing"})  # fmt: skip
     assert cells(tmp_path) == ["no", "no"]
 
 
 def test_multi_task_training_knows_the_task_and_has_no_boundary(tmp_path: Path) -> None:
     write_run(tmp_path / "run", random_success(1, 2, 2), TASKS, method={"name": "multitask"},
-              learner=PLAIN | {"multi_head": True, "reset_optimizer": True},
+              learner=USES_NOTHING | {"multi_head": True, "reset_optimizer": True},
               sequence={"interleaved": True})  # fmt: skip
     assert cells(tmp_path) == ["no", "yes"]
