@@ -40,7 +40,7 @@ def test_every_episode_is_the_next_tasks(n_tasks: int, steps_per_task: int, leng
         assert (terminated or truncated) == ((step + 1) % length == 0 or step + 1 == total)
         if terminated or truncated:
             observation, info = env.reset()
-    with pytest.raises(RuntimeError, match=f"all {n_tasks} x {steps_per_task} steps are used up"):
+    with pytest.raises(RuntimeError, match=f"all {n_tasks * steps_per_task} steps are used up"):
         env.step(action())
 
 

@@ -85,7 +85,7 @@ def test_every_task_gets_exactly_its_steps(n_tasks: int, steps_per_task: int, le
             next_task = min(env.n_tasks - 1, (step + 1) // steps_per_task)
             if n_tasks > 1:
                 assert observation[2:].argmax() == next_task
-    with pytest.raises(RuntimeError, match=f"all {n_tasks} x {steps_per_task} steps are used up"):
+    with pytest.raises(RuntimeError, match=f"all {n_tasks * steps_per_task} steps are used up"):
         env.step(action())
 
 
@@ -279,8 +279,8 @@ def test_blown_up_simulations_are_counted_and_the_count_is_restored() -> None:
     ("arguments", "message"),
     [
         ({"makers": []}, "makers must hold at least one task"),
-        ({"steps_per_task": 0}, "steps_per_task must be a whole number >= 1, got 0"),
-        ({"steps_per_task": 2.5}, "steps_per_task must be a whole number >= 1, got 2.5"),
+        ({"steps_per_task": 0}, "steps_per_task must be whole numbers >= 1, got 0"),
+        ({"steps_per_task": 2.5}, "steps_per_task must be whole numbers >= 1, got 2.5"),
         ({"task_names": ["a"]}, "task_names must hold 2 names, got 1"),
         ({"makers": [Walk, lambda: Walk(size=3)]}, "observation_space of task 1"),
     ],
@@ -293,7 +293,7 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> Non
 def test_spaces_that_are_not_boxes_are_refused() -> None:
     env = Walk()
     env.action_space = Discrete(2)
-    with pytest.raises(ValueError, match="action_space must be a Box"):
+    with pytest.raises(ValueError, match="action_space must be a one-dimensional Box"):
         TaskSequence([lambda: env], 3)
 
 
