@@ -12,7 +12,6 @@ from clrl.agents.methods import METHODS
 from clrl.agents.ppo import ContinualPPO
 from clrl.agents.randomness import environment_seed
 from clrl.agents.sac import ContinualSAC
-from clrl.agents.settings import PPOSettings
 from clrl.checkpoint import read_tensors
 from clrl.config import RunConfig, order_of
 from clrl.envs.metaworld import continual_world
@@ -45,9 +44,7 @@ def _without_empty_rows(config: RunConfig) -> Any:
 
     Rows that are never filled take no memory, but Linux refuses to promise too many of them.
     """
-    if isinstance(config.learner, PPOSettings):
-        return config.learner
-    return dataclasses.replace(config.learner, buffer_size=stored_rows(config))
+    return config.learner.with_rows(stored_rows(config))
 
 
 def load_policy(directory: str | Path, task: int | None = None) -> Agent:

@@ -7,19 +7,19 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import tyro
 import yaml
 from tyro.constructors import PrimitiveConstructorSpec
 
-from clrl import limits
+from clrl.agents.fields import number
 from clrl.agents.methods import METHODS
 from clrl.agents.methods.base import Method
-from clrl.agents.settings import PPOSettings, SACSettings
+from clrl.agents.settings import PPOSettings, SACSettings, check_told
 from clrl.errors import ConfigError
 from clrl.evaluator import Evaluation
-from clrl.fields import build, check_ranges, plain
+from clrl.fields import build, check_fields, plain
 from clrl.names import check_tasks, format_seeds, parse_seeds, parse_tasks, sequence_name, unknown
 
 MAX_HORIZON = 500  # Meta-World's own limit
@@ -51,11 +51,20 @@ Seeds = Annotated[tuple[int, ...], _word(parse_seeds, format_seeds, "0..4|0,3,7"
 class SequenceConfig:
     """The tasks, and the steps spent on each."""
 
+    observation_dim: ClassVar[int] = 39
+    action_dim: ClassVar[int] = 4
+    step_seconds: ClassVar[float] = 0.15e-3
+    """A step with its share of a reset: mean of the CW10 tasks on one server core."""
+    simulator_bytes: ClassVar[int] = 30 * 2**20
+    """One simulator: 22 to 33 MiB over the tasks of CW10."""
+    reveals: ClassVar[Literal["task", "boundaries", "nothing"]] = "task"
+    """What the agent is told."""
+
     tasks: TaskNames
     """CW10, CW20, or Meta-World tasks between commas."""
-    steps_per_task: int = 1_000_000
+    steps_per_task: int = number(1_000_000, above=0)
     """Steps of each seed on each task (Continual World: 1e6)."""
-    horizon: int = 200
+    horizon: int = number(200, least=1, most=MAX_HORIZON)
     """Steps of an episode, at most 500 (Continual World: 200)."""
     reward: Literal["v2", "v1"] = "v2"
     """Meta-World's reward version; v1 is refused."""
@@ -66,9 +75,7 @@ class SequenceConfig:
 
     def __post_init__(self) -> None:
         check_tasks(self.tasks)
-        check_ranges(self, "sequence", positive=["steps_per_task"])
-        if not 1 <= self.horizon <= MAX_HORIZON:
-            raise ConfigError(f"horizon is {self.horizon}; it must be in 1..{MAX_HORIZON}")
+        check_fields(self, "sequence")
         if self.reward == "v1":
             raise ConfigError(
                 "reward v1 is refused: Meta-World 3's v1 rewards are not the original ones "
@@ -80,6 +87,11 @@ class SequenceConfig:
     def name(self) -> str:
         """CW10, CW20, or the tasks between commas."""
         return sequence_name(self.tasks)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Steps of every task."""
+        return (self.steps_per_task,) * len(self.tasks)
 
 
 @dataclass(frozen=True)
@@ -95,13 +107,13 @@ class PlacementConfig:
 
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
-    threads: int = 1
+    threads: int = number(1, above=0)
     """CPU threads; on a CPU several runs of one thread each get more done."""
     matmul: Literal["auto", "default", "onednn"] = "auto"
     """CPU matrix product; auto picks the faster full-precision one when the run starts."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, "placement", positive=["threads"])
+        check_fields(self, "placement")
         kind, _, index = self.device.partition(":")
         if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
             raise ConfigError(f"device is {self.device!r}; it must be auto, cpu, cuda or cuda:N")
@@ -113,11 +125,11 @@ class LoggingConfig:
 
     wandb: Literal["off", "offline", "online"] = "off"
     """Mirror of the record in Weights & Biases."""
-    log_every: int = 1_000
+    log_every: int = number(1_000, above=0)
     """Steps between the lines of train.jsonl."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, "logging", positive=["log_every"])
+        check_fields(self, "logging")
 
 
 @dataclass(frozen=True)
@@ -141,11 +153,28 @@ class RunConfig:
     logging: Annotated[LoggingConfig, tyro.conf.arg(name="")] = LoggingConfig()
 
     def __post_init__(self) -> None:
-        limits.check_seeds(self.seeds)
-        limits.check_learner(self.learner)
-        limits.check_method(self.method)
-        steps, evals = self.sequence.steps_per_task, self.evaluation.evals_per_task
-        limits.check_fit(steps, evals, len(self.seeds), self.learner, self.method)
+        _check_seeds(self.seeds)
+        lengths, reveals = self.sequence.lengths, self.sequence.reveals
+        try:
+            self.method.check_settings(self.learner)
+            self.method.check_reveals(reveals)
+            check_told(type(self.learner), vars(self.learner), reveals)
+            self.learner.check_fit(lengths, told_boundaries=reveals != "nothing")
+            self.method.check_fit(lengths)
+            self.learner.check_seeds(len(self.seeds))
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        _check_evaluations(self.sequence.steps_per_task, self.evaluation.evals_per_task)
+
+    @property
+    def one_task(self) -> bool:
+        """Whether all tasks are one to the learner: interleaved, or nothing is revealed."""
+        return self.method.interleaved or self.sequence.reveals == "nothing"
+
+    @property
+    def n_ids(self) -> int:
+        """Tasks that an observation tells apart."""
+        return len(self.sequence.tasks) if self.sequence.reveals == "task" else 1
 
     @property
     def method_name(self) -> str:
@@ -262,6 +291,24 @@ def order_of(method: Method) -> dict[str, bool]:
     Tools that read a run need not know the method.
     """
     return {"interleaved": True} if method.interleaved else {}
+
+
+def _check_seeds(seeds: tuple[int, ...]) -> None:
+    if not seeds or min(seeds) < 0:
+        raise ConfigError(f"seeds is {list(seeds)}; give at least one, none negative")
+    twice = [seed for seed in seeds if seeds.count(seed) > 1]
+    if twice:
+        raise ConfigError(f"seed {twice[0]} is given twice in seeds {','.join(map(str, seeds))}")
+
+
+def _check_evaluations(steps: int, evals: int) -> None:
+    if steps % evals:
+        fits = min((n for n in range(1, min(steps, 2 * evals) + 1) if steps % n == 0),
+                   key=lambda n: abs(n - evals))  # fmt: skip
+        raise ConfigError(
+            f"evals_per_task is {evals}, which does not divide {steps} steps per task; "
+            f"give --evals-per-task {fits}"
+        )
 
 
 def check_method_name(name: Any) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 import gymnasium as gym
 import numpy as np
 
+from clrl.agents.fields import check_fields, number
 from clrl.agents.randomness import EVALUATION, generator
 from clrl.envs.sequence import TaskSequence
 
@@ -63,22 +64,18 @@ class Evaluation:
         stop_at_success: End an episode at its first success; returns are then not recorded.
     """
 
-    evals_per_task: int = 50
-    stochastic_episodes: int = 10
-    deterministic_episodes: int = 1
+    evals_per_task: int = number(50, least=1)
+    stochastic_episodes: int = number(10, least=0)
+    deterministic_episodes: int = number(1, least=0)
     tasks: Literal["all", "economical"] = "all"
     stop_at_success: bool = False
 
     def __post_init__(self) -> None:
-        if self.evals_per_task < 1:
-            raise ValueError(f"evals_per_task is {self.evals_per_task}; it must be at least 1")
-        if min(self.stochastic_episodes, self.deterministic_episodes) < 0 or self.episodes < 1:
+        check_fields(self, "evaluation")
+        if self.episodes < 1:
             raise ValueError(
-                f"stochastic_episodes is {self.stochastic_episodes} and deterministic_episodes "
-                f"{self.deterministic_episodes}; neither may be negative nor both 0"
+                "stochastic_episodes and deterministic_episodes are both 0; give at least one"
             )
-        if self.tasks not in ("all", "economical"):
-            raise ValueError(f"tasks is {self.tasks!r}; allowed are 'all' and 'economical'")
 
     @property
     def episodes(self) -> int:
