@@ -19,6 +19,7 @@ from torch import Tensor
 
 from clrl.agents import sb3, storage
 from clrl.agents.acting import Acting
+from clrl.agents.fields import check_value
 from clrl.agents.learner import Parity
 from clrl.agents.methods.base import Method
 from clrl.agents.methods.finetuning import Finetuning
@@ -93,7 +94,7 @@ class Agent(Acting, BaseAlgorithm):
         parity: Parity = "clean",
         **overrides: Any,
     ):
-        self.parity = parity
+        self.parity = check_value(parity, Parity, "parity")
         self.method = replace(method) if method is not None else Finetuning()
         self.settings = make_settings(self.settings_class, settings, self.method, overrides)
         super().__init__(

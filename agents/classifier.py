@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,34 +13,13 @@ from torch import Tensor
 
 from clrl.agents import randomness
 from clrl.agents.adam import FlatParameters, SeedAdam
+from clrl.agents.fields import check_value
 from clrl.agents.learner import Categorical, Learner, Parity, task_ids
 from clrl.agents.methods.base import Method
 from clrl.agents.methods.finetuning import Finetuning
 from clrl.agents.networks import HeadedNetwork
 from clrl.agents.randomness import Streams
-from clrl.agents.settings import make_settings
-
-
-@dataclass(frozen=True)
-class ClassifierSettings:
-    """Settings of the classifier."""
-
-    name: ClassVar[str] = "classifier"
-
-    learning_rate: float = 1e-3
-    """Adam's learning rate."""
-    batch_size: int = 64
-    """Examples per update and seed."""
-    hidden_sizes: tuple[int, ...] = (32, 32)
-    """Widths of the hidden layers."""
-    layer_norm: bool = True
-    """Layer norm and tanh after the first layer, as in the networks of SAC."""
-    multi_head: bool = True
-    """One output head per task."""
-    reset_optimizer: bool = True
-    """Start with a fresh optimizer when the task changes."""
-    replay: Literal["task", "all"] = "task"
-    """Train on the current task's examples, or on those of all tasks seen."""
+from clrl.agents.settings import ClassifierSettings, make_settings
 
 
 @dataclass
@@ -114,7 +93,7 @@ class Classifier(Learner):
         parity: Parity = "clean",
         **overrides: Any,
     ):
-        self.parity = parity
+        self.parity = check_value(parity, Parity, "parity")
         self.method = replace(method) if method is not None else Finetuning()
         self.settings = make_settings(ClassifierSettings, None, self.method, overrides)
         self.seeds, self.stream = tuple(seeds), stream

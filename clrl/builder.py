@@ -25,6 +25,7 @@ from clrl.envs.vector import SeedVecEnv
 from clrl.errors import ConfigError, said_as_config_error
 from clrl.evaluator import Evaluation
 from clrl.families import ToySequence
+from clrl.resources import stored_rows
 from clrl.recognise import recognised, stream_config
 from clrl.schema import CONFIG_FILE
 from clrl.trainable import AgentOnWorlds, ClassifierOnStream, Trainable, worlds_of
@@ -59,8 +60,7 @@ def _without_empty_rows(config: RunConfig) -> Any:
 
     Rows that are never filled take no memory, but Linux refuses to promise too many of them.
     """
-    lengths = config.sequence.schedule.lengths
-    return config.learner.without_empty_rows(lengths, not config.tells_boundaries)
+    return config.learner.with_rows(stored_rows(config))
 
 
 def _build_classifier(config: RunConfig) -> ClassifierOnStream:

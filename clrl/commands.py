@@ -175,7 +175,7 @@ def _methods() -> list[str]:
         for learner in SETTINGS:
             if settings := kind.learner_defaults.get(learner):
                 paragraphs.append(f"with {learner}: {_flags(settings, learner)}")
-        paragraphs += [f"not on {learner}: {reason}" for learner, reason in kind.refused.items()]
+        paragraphs += [f"not on {learner}: {why}" for learner, why in kind.refusals().items()]
         width = LINE - NAME
         block = [
             line for p in paragraphs for line in textwrap.wrap(p, width, break_on_hyphens=False)

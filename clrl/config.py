@@ -15,7 +15,7 @@ import yaml
 from clrl.agents.fields import number
 from clrl.agents.methods import METHODS, method_class, method_name
 from clrl.agents.methods.base import Method
-from clrl.agents.settings import SETTINGS
+from clrl.agents.settings import SETTINGS, check_told
 from clrl.errors import ConfigError, checked, said_as_config_error
 from clrl.evaluator import Evaluation
 from clrl.families import FAMILIES, MetaWorldSequence, SequenceConfig
@@ -100,16 +100,21 @@ class RunConfig:
         with said_as_config_error():
             self.method.check_reveals(sequence.reveals)
             self.method.check_settings(learner)
-            learner.check_reveals(sequence.reveals)
+            check_told(type(learner), vars(learner), sequence.reveals)
             learner.check_seeds(len(self.seeds))
+            learner.check_fit(lengths, self.tells_boundaries)
             if self.tells_boundaries:
                 self.method.check_fit(lengths)
-            learner.check_fit(lengths if self.tells_boundaries else (sequence.schedule.total,))
 
     @property
     def tells_boundaries(self) -> bool:
         """Whether the agent is told that a task ends and the next one starts."""
         return self.sequence.reveals != "nothing" and not self.method.interleaved
+
+    @property
+    def n_ids(self) -> int:
+        """Tasks that an observation tells apart."""
+        return self.sequence.schedule.n_tasks if self.sequence.reveals == "task" else 1
 
     @property
     def method_name(self) -> str:

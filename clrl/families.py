@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import gymnasium as gym
 import tyro
 
+from clrl.agents.fields import number
 from clrl.envs.registered import is_registered, parse_world, registered_worlds
 from clrl.envs.schedule import Schedule
 from clrl.envs.sequence import Reveals, Score, TaskSequence
 from clrl.envs.streams import ToyStream
-from clrl.errors import ConfigError
+from clrl.errors import ConfigError, checked
 from clrl.names import (
     check_tasks,
     format_lengths,
@@ -71,19 +71,16 @@ class SequenceConfig:
         except ValueError as error:
             raise ConfigError(f"sequence: {error}") from None
         object.__setattr__(self, "steps_per_task", lengths)
+        checked(self, "sequence")
         if self.score not in self.scores:
             raise ConfigError(
                 f"sequence.score is {self.score!r}; it must be {' or '.join(self.scores)} "
                 f"for worlds of the family {self.family}"
             )
-        if self.reveals not in ("task", "boundaries", "nothing"):
+        if self.score_range is not None and not self.score_range[0] < self.score_range[1]:
             raise ConfigError(
-                f"sequence.reveals is {self.reveals!r}; it must be task, boundaries or nothing"
+                f"sequence.score_range is {list(self.score_range)}; it must be [low, high]"
             )
-        if self.score_range is not None:
-            low, high = self.score_range
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ConfigError(f"sequence.score_range is {low},{high}; it must be LOW,HIGH")
 
     @functools.cached_property
     def schedule(self) -> Schedule:
@@ -138,20 +135,16 @@ class MetaWorldSequence(SequenceConfig):
 
     score: Score = "success"
     """What tables and plots read of an episode: its success (Continual World) or its return."""
-    horizon: int = 200  # type: ignore[assignment]
+    horizon: int = number(200, least=1, most=500)  # type: ignore[assignment]
     """Steps of an episode, at most 500 (Continual World: 200)."""
     randomization: Literal["random_init_all", "deterministic"] = "random_init_all"
     """Positions drawn at every reset (Continual World), or always the same."""
     fixes: Literal["patched", "upstream"] = "patched"
     """Meta-World with or without our corrections."""
 
-    MAX_HORIZON: ClassVar[int] = 500
-
     def __post_init__(self) -> None:
         check_tasks(self.tasks)
         super().__post_init__()
-        if not 1 <= self.horizon <= self.MAX_HORIZON:
-            raise ConfigError(f"horizon is {self.horizon}; it must be in 1..{self.MAX_HORIZON}")
 
     def make(self, seed: int, interleaved: bool = False) -> TaskSequence:
         """Return the sequence of a seed's worlds: the same for all."""
@@ -270,21 +263,14 @@ class ToySequence(SequenceConfig):
     """Updates of each seed on each task, one number or one per task."""
     score: Score = "accuracy"
     """What tables and plots read: the share of test examples that is classified rightly."""
-    dim: int = 8
+    dim: int = number(8, least=1)
     """Width of the inputs."""
-    examples: int = 512
+    examples: int = number(512, least=1)
     """Examples per task, and as many for testing."""
 
     def stream(self) -> ToyStream:
         """Return the stream."""
         return ToyStream(len(self.tasks), self.dim, self.examples, self.reveals)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        try:
-            self.stream()
-        except ValueError as error:
-            raise ConfigError(f"sequence.{error}") from None
 
     @property
     def name(self) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from clrl.agents.fields import number
 from clrl.agents.learner import Learner
 from clrl.agents.methods.base import Method, laid_out_like
 from clrl.agents.randomness import METHOD
@@ -31,13 +32,29 @@ class PackNet(Method):
     """
 
     paper: ClassVar[str] = "Mallya & Lazebnik 2018, arXiv 1711.05769"
-    uses_task_boundaries: ClassVar[bool] = True
+    update_factor: ClassVar[float] = 1.05
     freezes: ClassVar[bool] = True
     uses_task_id: ClassVar[bool] = True
     learner_defaults: ClassVar[dict[str, dict[str, Any]]] = {"sac": {"max_grad_norm": 2e-5}}
 
-    retrain_steps: int = 100_000
+    retrain_steps: int = number(100_000, least=0)
     """Updates after pruning (Continual World: 100,000)."""
+
+    def check_fit(self, lengths: Sequence[int]) -> None:
+        """Raise ValueError if retraining takes longer than a task."""
+        if self.retrain_steps > min(lengths):
+            raise ValueError(
+                f"retrain_steps is {self.retrain_steps}, but a task has {min(lengths)} steps "
+                "(--steps-per-task); give --retrain-steps of at most that, or --preset small"
+            )
+
+    def copies_of_weights(self, n_tasks: int) -> int:
+        """Return the owners of all weights."""
+        return 1
+
+    def extra_updates(self, n_tasks: int) -> int:
+        """Return those of retraining, after every task but the last."""
+        return self.retrain_steps * (n_tasks - 1)
 
     def attach(self, learner: Learner) -> None:
         """Give all weights to the first task."""

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a G
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("make", [sac, ppo])
 def test_every_method_trains_on_a_gpu(make: Any, name: str) -> None:
-    if make is ppo and "ppo" in METHODS[name].refused:
+    if make is ppo and "ppo" in METHODS[name].refusals():
         pytest.skip(f"{name} does not work on PPO")
     agent = make(None, method(name), (0, 1), device="cuda")
     agent.learn(120)

@@ -1,4 +1,4 @@
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,16 +7,18 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from clrl import costs, errors, limits, resources
+from clrl import errors, resources
 from clrl.agents.methods import METHODS
+from clrl.agents.methods.ewc import EWC
 from clrl.agents.randomness import REPLAY
 from clrl.agents.replay import ReplayBuffer
 from clrl.agents.rollout import Rollout
+from clrl.agents.settings import PPOSettings, SACSettings
 from clrl.agents.spaces import TaskSpaces
 from clrl.builder import AGENTS, build_agent
 from clrl.cli import main
 from clrl.config import RunConfig, SequenceConfig
-from clrl.costs import ACTION, OBSERVATION, estimate, network_parameters
+from clrl.costs import estimate
 from clrl.envs.tasks import CW10
 from clrl.errors import ConfigError
 from clrl.presets import base_config
@@ -24,6 +26,7 @@ from clrl.resources import available_memory, check_resources, need, stored_rows
 from tests.agents import tiny
 
 CW20 = CW10 * 2
+OBSERVATION, ACTION = SequenceConfig.observation_dim, SequenceConfig.action_dim
 GIB = 2**30
 
 
@@ -72,16 +75,15 @@ def test_perfect_memory_of_cw20_takes_at_most_7_gb_per_seed() -> None:
 @pytest.mark.parametrize("store", [ReplayBuffer, Rollout])
 def test_a_row_takes_the_bytes_that_are_counted(store: Any) -> None:
     arrays = store(3, 10, OBSERVATION, ACTION).arrays.values()
-    rows, row = (10, resources.TRANSITION_BYTES)
-    if store is Rollout:
-        rows, row = (20, resources.ROLLOUT_BYTES)
+    rows, settings = (20, PPOSettings()) if store is Rollout else (10, SACSettings())
+    row = settings.row_bytes(OBSERVATION, ACTION)
     assert sum(array.nbytes for array in arrays) == 3 * rows * row
 
 
 @pytest.mark.parametrize("learner", AGENTS)
 @pytest.mark.parametrize("method", ["finetuning", "multitask"])
 def test_a_short_run_stores_no_more_rows_than_it_has_steps(learner: str, method: str) -> None:
-    if learner in METHODS[method].refused:
+    if learner in METHODS[method].refusals():
         return
     short = base_config(CW10, method, "small", learner)
     steps = short.sequence.steps_per_task
@@ -104,7 +106,7 @@ def test_the_agent_s_buffer_has_no_row_that_stays_empty() -> None:
 def test_the_numbers_of_the_networks_are_those_of_the_agent(learner: str) -> None:
     config = base_config(("push-v3", "reach-v3"), "finetuning", "small", learner)
     agent = agent_of(config)
-    policy, everything = network_parameters(config.learner, 2)
+    policy, everything = config.learner.network_numbers(OBSERVATION, ACTION, 2)
     assert sum(p.numel() for p in agent.network().parameters()) == policy
     trained = sum(agent.flats[part].flat.numel() for part in agent.optimizers)
     others = sum(f.flat.numel() for part, f in agent.flats.items() if part not in agent.optimizers)
@@ -114,9 +116,7 @@ def test_the_numbers_of_the_networks_are_those_of_the_agent(learner: str) -> Non
 @pytest.mark.parametrize("method", METHODS)
 def test_what_a_method_keeps_is_counted(method: str) -> None:
     small = base_config(("push-v3", "reach-v3"), method, "small")
-    fields = {"memory_per_task": 50, "retrain_steps": 1, "fisher_batches": 1, "mas_batches": 1}
-    known = {name: value for name, value in fields.items() if hasattr(small.method, name)}
-    config = replace(small, method=replace(small.method, **known), seeds=(0, 1))
+    config = replace(small, method=tiny.method(method), seeds=(0, 1))
     agent = agent_of(config)
     for task in (0, 1):
         agent.start_task(task)
@@ -127,10 +127,9 @@ def test_what_a_method_keeps_is_counted(method: str) -> None:
     assert kept <= need(config).memories // 2 + 100
 
 
-def test_the_tables_name_what_there_is() -> None:
-    assert set(resources.METHOD_COPIES) | set(costs.METHOD_FACTORS) <= set(METHODS)
-    names = {f.name for kind in METHODS.values() for f in fields(kind)}
-    assert {name for listed in limits.METHODS.values() for name in listed} <= names
+@pytest.mark.parametrize("anchors", ["last", "per_task"])
+def test_an_anchor_of_every_task_is_counted(anchors: Any) -> None:
+    assert EWC(anchors=anchors).copies_of_weights(5) == (10 if anchors == "per_task" else 2)
 
 
 def write(folder: Path, **files: Any) -> None:
