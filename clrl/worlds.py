@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import re
+import sys
 from collections.abc import Callable
 
 from clrl.envs.sequence import TaskSequence
@@ -90,9 +91,8 @@ def function_name(function: object) -> str | None:
         if known is function:
             return name
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
-    if module in (None, "__main__") or not str(name).isidentifier():
-        return None
-    return f"{module}:{name}"
+    found = getattr(sys.modules.get(str(module)), str(name), None)
+    return f"{module}:{name}" if found is function and module != "__main__" else None
 
 
 def _entry_points() -> dict[str, str]:

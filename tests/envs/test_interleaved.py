@@ -112,3 +112,10 @@ def test_meta_world_takes_turns_and_is_restored_bit_for_bit() -> None:
         mine, theirs = env.step(step), other.step(step)
         assert all(np.array_equal(a, b) for a, b in zip(mine[:3], theirs[:3], strict=True))  # type: ignore
     assert mine[2].all()
+
+
+def test_interleaved_tasks_have_no_boundaries_to_reveal() -> None:
+    with pytest.raises(ValueError, match="reveals is 'boundaries', but interleaved tasks have"):
+        InterleavedTasks([Walk, Walk], 5, reveals="boundaries")
+    env = InterleavedTasks([Walk, Walk], [3, 5], reveals="nothing")
+    assert env.one_hot_size == 0 and env.schedule.total == 8
