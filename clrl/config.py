@@ -14,7 +14,7 @@ import yaml
 from tyro.constructors import PrimitiveConstructorSpec
 
 from clrl.agents.fields import number
-from clrl.agents.methods import METHODS
+from clrl.agents.methods import METHODS, method_name
 from clrl.agents.methods.base import Method
 from clrl.agents.settings import PPOSettings, SACSettings, check_told
 from clrl.errors import ConfigError
@@ -178,8 +178,8 @@ class RunConfig:
 
     @property
     def method_name(self) -> str:
-        """The method's key in METHODS."""
-        return next(name for name, kind in METHODS.items() if type(self.method) is kind)
+        """The method's key in METHODS, or "package.module:Class"."""
+        return method_name(type(self.method))
 
     @property
     def learner_name(self) -> LearnerName:
