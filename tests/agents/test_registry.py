@@ -95,7 +95,7 @@ def test_a_method_of_an_installed_package_is_loaded_when_it_is_asked_for(
 ) -> None:
     set_points(monkeypatch, theirs=f"{__name__}:Mine")
     methods.METHODS["ewc"]
-    assert "theirs" not in methods.METHODS._known  # type: ignore[attr-defined]
+    assert "theirs" not in methods.METHODS._known
     assert method_class("theirs") is Mine and method_name(Mine) == "theirs"
     assert caplog.records == []
 
