@@ -20,13 +20,11 @@ class Preset:
             named is refused.
         sequence: fields of `SequenceConfig`.
         evaluation: fields of `EvaluationConfig`.
-        method: fields of single methods, by the method's name.
     """
 
     learner: dict[str, dict[str, Any]]
     sequence: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
-    method: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 PresetName = Literal["small", "slippery-ant"]
@@ -36,7 +34,6 @@ PRESETS: dict[str, Preset] = {
         learner={"sac": SMALL_PRESET, "ppo": SMALL_PPO_PRESET},
         sequence={"steps_per_task": 7_500},
         evaluation={"evals_per_task": 6, "stochastic_episodes": 10, "deterministic_episodes": 1},
-        method={"packnet": {"retrain_steps": 750}},
     ),
     # Dohare et al. 2024 (Nature 632:768); the ant itself is another sequence.
     "slippery-ant": Preset(learner={"ppo": SLIPPERY_ANT_PRESET}),
@@ -69,12 +66,13 @@ def base_config(
     kind = METHODS[method]
     config: Any = RUNS[learner](SequenceConfig(tasks))  # Any: which settings it has varies
     chosen = PRESETS[preset] if preset is not None else Preset(learner={learner: {}})
+    steps = chosen.sequence.get("steps_per_task")
     settings = kind.learner_defaults.get(learner, {}) | chosen.learner[learner]
     changed: RunConfig = replace(
         config,
         sequence=SequenceConfig(tasks, **chosen.sequence),
         learner=replace(config.learner, **settings),
-        method=kind(**chosen.method.get(method, {})),
+        method=kind(**kind.scaled(steps)) if steps else kind(),
         evaluation=EvaluationConfig(**chosen.evaluation),
     )
     return changed
