@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,7 @@ from clrl.agents.spaces import TaskSpaces
 
 if TYPE_CHECKING:
     from clrl.agents.agent import Agent
+    from clrl.agents.methods.base import Method
 
 A = TypeVar("A", bound="Agent")
 
@@ -135,10 +136,18 @@ def take(agent: A, index: int) -> A:
 
 
 def save(agent: Agent, path: str | Path, exclude: Sequence[str]) -> None:
-    """Write an agent to one file; SB3's habit of adding .zip is kept."""
+    """Write an agent to one file; SB3's habit of adding .zip is kept.
+
+    Raises:
+        ValueError: `exclude` names something else than the buffer, or `load` could not find the
+            class of the method.
+    """
+    from clrl.agents.methods import saved_name  # methods import the learner, which this serves
+
     unknown = set(exclude) - {"buffer"}
     if unknown:
         raise ValueError(f"exclude names {sorted(unknown)}; allowed is 'buffer'")
+    name = saved_name(type(agent.method))
     state = state_of(agent)
     if "buffer" in exclude:
         kept = state["tensors"].items()
@@ -146,7 +155,7 @@ def save(agent: Agent, path: str | Path, exclude: Sequence[str]) -> None:
     state["json"]["agent"] = {
         "class": type(agent).__name__,
         "settings": asdict(agent.settings),
-        "method": {"name": type(agent.method).__name__, **asdict(agent.method)},
+        "method": {"name": name, **asdict(agent.method)},
         "seeds": list(agent.seeds),
         "parity": agent.parity,
         "n_tasks": agent.n_tasks,
@@ -163,7 +172,8 @@ def load(
     """Read an agent; see `Agent.load`.
 
     Raises:
-        ValueError: not a file of this format, or written by another class.
+        ValueError: not a file of this format, or written by another class, or of a method that is
+            neither registered nor imported nor given as the keyword `method`.
     """
     payload = _read(_with_suffix(path))
     state = {"tensors": payload["tensors"], "json": json.loads(payload["json"])}
@@ -175,7 +185,7 @@ def load(
     spaces = TaskSpaces(observation, action, about["n_tasks"])
     agent = cls(
         env,
-        _method(about["method"]),
+        _method(about["method"], kwargs.pop("method", None)),
         cls.settings_class(**settings),
         seeds=about["seeds"],
         device=device,
@@ -201,11 +211,35 @@ def _read(path: Path) -> dict[str, Any]:
     return payload
 
 
-def _method(about: dict[str, Any]) -> Any:
-    from clrl.agents.methods import METHODS  # methods import the learner, which this module serves
+def _method(about: dict[str, Any], given: Method | type[Method] | None) -> Method:
+    """Return the method of a file; no module is imported for it.
 
-    name = about.pop("name")
-    return {cls.__name__: cls for cls in METHODS.values()}[name](**about)
+    Args:
+        about: its name and fields.
+        given: the method or its class, if the reader has it.
+    """
+    from clrl.agents.methods import saved_class
+
+    name, values = about.pop("name"), about
+    if given is None:
+        kind = saved_class(name)
+    else:
+        kind = given if isinstance(given, type) else type(given)
+        _check_same(name, kind)
+    known = {field.name for field in fields(kind)}
+    if other := sorted(values.keys() ^ known):
+        raise ValueError(
+            f"the stored method {name!r} and {kind.__name__} differ in the fields {other}"
+        )
+    return kind(**values)
+
+
+def _check_same(name: str, kind: type[Method]) -> None:
+    """Raise ValueError if a stored name is that of another class than the reader's."""
+    from clrl.agents.methods import METHODS
+
+    if name in METHODS and METHODS[name] is not kind:
+        raise ValueError(f"the stored method is {name!r}, and {kind.__name__} is another one")
 
 
 def _with_suffix(path: str | Path) -> Path:

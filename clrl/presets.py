@@ -21,13 +21,11 @@ class Preset:
             named is refused.
         sequence: fields of `SequenceConfig`.
         evaluation: fields of `EvaluationConfig`.
-        method: fields of single methods, by the method's name.
     """
 
     learner: dict[str, dict[str, Any]] = field(default_factory=dict)
     sequence: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
-    method: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 PresetName = Literal["small", "slippery-ant"]
@@ -37,7 +35,6 @@ PRESETS: dict[str, Preset] = {
         learner={"sac": SMALL_PRESET, "ppo": SMALL_PPO_PRESET},
         sequence={"steps_per_task": 7_500},
         evaluation={"evals_per_task": 6, "stochastic_episodes": 10, "deterministic_episodes": 1},
-        method={"packnet": {"retrain_steps": 750}},
     ),
     # Dohare et al. 2024 (Nature 632:768); the ant itself is another sequence.
     "slippery-ant": Preset(learner={"ppo": SLIPPERY_ANT_PRESET}),
@@ -88,6 +85,6 @@ def base_config(
         return run_type(type(sequence), settings)(
             sequence=sequence,
             learner=settings(**values),
-            method=kind(**chosen.method.get(method, {})),
+            method=kind(**kind.scaled(min(sequence.schedule.lengths)) if chosen.sequence else {}),
             evaluation=EvaluationConfig(**chosen.evaluation),
         )

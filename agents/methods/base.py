@@ -114,6 +114,11 @@ class Method:
                 "move the weights that this method freezes"
             )
 
+    @classmethod
+    def scaled(cls, steps_per_task: int) -> dict[str, Any]:
+        """Return the fields that go with a task's length, where it is not the published one."""
+        return {}
+
     def check_fit(self, lengths: Sequence[int]) -> None:
         """Raise ValueError, with the flag to give, if a task of so many steps is too short."""
 

@@ -40,6 +40,11 @@ class PackNet(Method):
     retrain_steps: int = number(100_000, least=0)
     """Updates after pruning (Continual World: 100,000)."""
 
+    @classmethod
+    def scaled(cls, steps_per_task: int) -> dict[str, Any]:
+        """Return a retraining of a tenth of a task, as published."""
+        return {"retrain_steps": steps_per_task // 10}
+
     def check_fit(self, lengths: Sequence[int]) -> None:
         """Raise ValueError if retraining takes longer than a task."""
         if self.retrain_steps > min(lengths):

@@ -156,7 +156,7 @@ def _class_in(module: Any, path: str, name: str) -> type[Method]:
     except AttributeError:
         raise ValueError(f"{name!r}: {module.__name__} has no {path!r}") from None
     check_is_method(cls, name)
-    return cls  # type: ignore[no-any-return]
+    return cls
 
 
 def _path(cls: type) -> str:
