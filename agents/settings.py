@@ -14,6 +14,7 @@ class SACSettings:
     """Settings of SAC; the defaults are Continual World's (arXiv 2105.10919, input_args.py)."""
 
     name: ClassVar[str] = "sac"
+    can_interleave: ClassVar[bool] = True
 
     learning_rate: float = 1e-3
     """Adam's learning rate (Continual World: 1e-3)."""
@@ -98,6 +99,7 @@ class PPOSettings:
     """Settings of PPO; the defaults are Stable-Baselines3's (ppo/ppo.py, common/policies.py)."""
 
     name: ClassVar[str] = "ppo"
+    can_interleave: ClassVar[bool] = False
 
     learning_rate: float = 3e-4
     """Adam's learning rate (Stable-Baselines3: 3e-4; slippery ant: 1e-4)."""
@@ -209,7 +211,9 @@ SMALL_PPO_PRESET: dict[str, Any] = {
 }
 
 
-def make_settings(kind: Any, given: Any, method: Method, overrides: dict[str, Any]) -> Any:
+def make_settings(
+    kind: Any, given: Any, method: Method, overrides: dict[str, Any], reveals: str = "task"
+) -> Any:
     """Return a learner's settings.
 
     Args:
@@ -217,6 +221,7 @@ def make_settings(kind: Any, given: Any, method: Method, overrides: dict[str, An
         given: complete settings, or None for the published ones of learner and method.
         method: its `learner_defaults` for this learner count where `given` is None.
         overrides: single settings; they win.
+        reveals: what the sequence reveals.
 
     Raises:
         TypeError: a setting that the learner does not have, with the closest name.

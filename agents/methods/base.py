@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from clrl.agents.learner import Learner
+from clrl.agents.state import Shapes
 
 
 def laid_out_like(parameter: Tensor, values: Tensor) -> Tensor:
@@ -63,6 +64,20 @@ class Method:
             )
 
     @classmethod
+    def check_reveals(cls, reveals: str) -> None:
+        """Raise ValueError if the method needs to be told what a sequence does not reveal."""
+        if cls.uses_task_id and reveals != "task":
+            needs, give = "which task it is evaluated on", "--reveals task"
+        elif cls.uses_task_boundaries and reveals == "nothing":
+            needs, give = "when a task ends or starts", "--reveals boundaries or task"
+        else:
+            return
+        raise ValueError(
+            f"{cls.__name__} needs to be told {needs}, but the sequence reveals {reveals}; "
+            f"give {give}"
+        )
+
+    @classmethod
     def check_settings(cls, settings: Any) -> None:
         """Raise ValueError if the method does not work on a learner with these settings."""
         cls.check_learner(settings.name)
@@ -112,6 +127,16 @@ class Method:
         """Set what was learned."""
         self.state = state
 
+    def take_shape(self, shapes: Shapes) -> None:
+        """Give a fresh learner's networks the shape of stored ones, which a method made grow.
+
+        Called before their weights are copied; ends with `Learner.reflatten`.
+
+        Args:
+            shapes: of the stored parameters, {part: {name: [S, ...]}}; of all parts, or of the
+                policy's alone.
+        """
+
     def report(self) -> dict[str, Tensor]:
         """Return what shows the method at work, {name: [S]}, for the training log."""
         return {}
@@ -120,6 +145,10 @@ class Method:
     def evaluating(self, task: int) -> Iterator[None]:
         """Change the weights for an evaluation of a task, and put them back."""
         yield
+
+    def changes_weights_to_evaluate(self) -> bool:
+        """Return whether `evaluating` does something."""
+        return type(self).evaluating is not Method.evaluating
 
     @contextlib.contextmanager
     def acting(self, deterministic: bool) -> Iterator[None]:

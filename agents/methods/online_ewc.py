@@ -37,9 +37,9 @@ class OnlineEWC(FisherPenalty):
         if not 0.0 <= self.gamma <= 1.0:
             raise ValueError(f"gamma is {self.gamma}; allowed are numbers from 0 to 1")
 
-    def importance(self) -> dict[str, Tensor]:
+    def importance(self, task: int) -> dict[str, Tensor]:
         """Return the diagonal Fisher information, with norm 1 per tensor if so chosen."""
-        fisher = super().importance()
+        fisher = super().importance(task)
         if not self.normalize:
             return fisher
         return {name: _unit(value) for name, value in fisher.items()}

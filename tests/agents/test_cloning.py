@@ -24,7 +24,7 @@ def learner_of(kind: str) -> Any:
         agent.end_task()
         agent.start_task(1)
         return agent
-    learner = Classifier(ToyStream(n_tasks=2, examples=30), method, (0, 1))
+    learner = Classifier(ToyStream(n_tasks=2, examples=30), method, seeds=(0, 1))
     learner.train_task(0, steps=20)
     learner.task = 1
     return learner

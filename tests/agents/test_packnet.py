@@ -31,7 +31,7 @@ def owners(learner: Any) -> dict[str, Tensor]:
 def pruned_only(n_tasks: int, **settings: Any) -> Classifier:
     """Return a learner whose method prunes and does not retrain."""
     stream = ToyStream(n_tasks=n_tasks, dim=8, examples=4)
-    return Classifier(stream, PackNet(retrain_steps=0), (0, 1), **settings)
+    return Classifier(stream, PackNet(retrain_steps=0), seeds=(0, 1), **settings)
 
 
 def set_owned(learner: Classifier, task: int, rng: np.random.Generator) -> None:

@@ -118,7 +118,7 @@ def test_perfect_memory_has_the_published_settings_and_says_where_it_does_not_wo
 
 
 def test_the_classifier_replays_all_tasks_seen_in_equal_parts() -> None:
-    learner = Classifier(ToyStream(n_tasks=3, examples=20), PerfectMemory(), (0, 1))
+    learner = Classifier(ToyStream(n_tasks=3, examples=20), PerfectMemory(), seeds=(0, 1))
     learner.train_task(0, steps=1)
     learner.train_task(1, steps=1)
     batch = learner.sample(4_000, randomness.METHOD)

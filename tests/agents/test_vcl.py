@@ -117,7 +117,7 @@ def test_layer_norm_is_frozen_from_the_second_task_on(reset_optimizer: bool) -> 
 
 
 def test_layer_norm_of_the_classifier_is_frozen_too() -> None:
-    learner = Classifier(ToyStream(dim=4, examples=32), VCL(), SEEDS, reset_optimizer=False)
+    learner = Classifier(ToyStream(dim=4, examples=32), VCL(), seeds=SEEDS, reset_optimizer=False)
     learner.train_task(0, steps=5)
     before = {name: p.detach().clone() for name, p in learner.net.named_parameters()}
     learner.train_task(1, steps=5)
@@ -208,7 +208,10 @@ def test_draws_inside_an_evaluation_depend_on_its_key_and_leave_the_stream_as_it
 
 def test_the_classifier_is_tested_at_the_means_or_as_in_the_original_at_a_draw() -> None:
     stream = ToyStream(dim=4, examples=512)
-    learners = Classifier(stream, VCL(), SEEDS), Classifier(stream, VCL(), SEEDS, parity="original")
+    learners = (
+        Classifier(stream, VCL(), seeds=SEEDS),
+        Classifier(stream, VCL(), seeds=SEEDS, parity="original"),
+    )
     for learner, different in zip(learners, (1, 3), strict=True):
         scores = {tuple(learner.accuracy(0).tolist()) for _ in range(3)}
         assert len(scores) == different
