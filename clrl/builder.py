@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from stable_baselines3.common.vec_env import VecEnv
 
 from clrl.agents.agent import Agent
@@ -25,8 +24,8 @@ from clrl.envs.vector import SeedVecEnv
 from clrl.errors import ConfigError, said_as_config_error
 from clrl.evaluator import Evaluation
 from clrl.families import ToySequence
-from clrl.resources import stored_rows
 from clrl.recognise import recognised, stream_config
+from clrl.resources import stored_rows
 from clrl.schema import CONFIG_FILE
 from clrl.trainable import AgentOnWorlds, ClassifierOnStream, Trainable, worlds_of
 
@@ -65,10 +64,12 @@ def _without_empty_rows(config: RunConfig) -> Any:
 
 def _build_classifier(config: RunConfig) -> ClassifierOnStream:
     assert isinstance(config.sequence, ToySequence)
-    classifier = Classifier(
-        config.sequence.stream(), config.method, config.seeds, config.parity, config.learner
-    )
-    return ClassifierOnStream(classifier, config.sequence.tasks)
+    with said_as_config_error():
+        classifier = Classifier(
+            config.sequence.stream(), config.method, config.learner, seeds=config.seeds,
+            parity=config.parity,
+        )  # fmt: skip
+    return ClassifierOnStream(classifier, config.sequence.schedule)
 
 
 BUILDERS: dict[str, Callable[[RunConfig], Trainable]] = {
@@ -149,7 +150,7 @@ def describe(
         if steps_per_task is None:
             raise ValueError("steps_per_task is None; a classifier's stream does not say it")
         sequence = stream_config(learner.stream, steps_per_task)
-        trained = ClassifierOnStream(learner, sequence.tasks)
+        trained = ClassifierOnStream(learner, sequence.schedule)
     else:
         assert isinstance(learner, Agent)
         if steps_per_task is not None:

@@ -285,6 +285,12 @@ class ToySequence(SequenceConfig):
 
 FAMILIES: dict[str, type[SequenceConfig]] = {
     kind.family: kind
-    for kind in (MetaWorldSequence, GymnasiumSequence, FunctionSequence, CustomSequence, ToySequence)
+    for kind in (
+        MetaWorldSequence,
+        GymnasiumSequence,
+        FunctionSequence,
+        CustomSequence,
+        ToySequence,
+    )
 }
 """Families of worlds by name."""

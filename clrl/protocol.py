@@ -104,9 +104,7 @@ def train(
         ValueError: the learner has trained already, or its worlds are of another kind.
     """
     if learner.num_timesteps:
-        raise ValueError(
-            f"the learner has trained {learner.num_timesteps} steps; give a fresh one"
-        )
+        raise ValueError(f"the learner has trained {learner.num_timesteps} steps; give a fresh one")
     config, trained = describe(learner, evaluation or Evaluation(), log_every, steps_per_task)
     directory = Path(directory)
     check_directory(config, directory)

@@ -11,6 +11,7 @@ from torch import Tensor
 from clrl.agents.agent import Agent
 from clrl.agents.classifier import Classifier
 from clrl.agents.learner import Learner
+from clrl.envs.schedule import Schedule
 from clrl.envs.sequence import TaskSequence
 from clrl.envs.vector import SeedVecEnv
 from clrl.evaluator import Evaluation, Row, evaluate
@@ -143,15 +144,16 @@ class ClassifierOnStream(_Learning):
 
     Args:
         classifier: the learner.
-        task_names: one per task of the stream.
+        schedule: the tasks' names, and the updates on each.
     """
 
-    def __init__(self, classifier: Classifier, task_names: Sequence[str]) -> None:
+    def __init__(self, classifier: Classifier, schedule: Schedule) -> None:
         self.learner: Classifier = classifier
-        self.task_names = tuple(task_names)
+        self.schedule = schedule
 
     def learn(self, steps: int, watch: Watch) -> None:
-        """Take updates of every seed."""
+        """Take updates of every seed on the task that the schedule has next."""
+        self.learner.show(self.schedule.task_at(self.num_timesteps + 1))
         self.learner.learn(steps, watch=lambda: watch(()))
 
     def state_dict(self) -> dict[str, Any]:
@@ -171,7 +173,7 @@ class ClassifierOnStream(_Learning):
             for seed, accuracy in zip(
                 self.learner.seeds, self.learner.accuracy(task).tolist(), strict=True
             ):
-                rows.append({"step": step, "task": task, "task_name": self.task_names[task],
+                rows.append({"step": step, "task": task, "task_name": self.schedule.names[task],
                              "seed": seed, "mode": "deterministic",
                              "episodes": self.learner.stream.examples, "accuracy": accuracy,
                              "success": None, "success_last": None, "return": None})  # fmt: skip

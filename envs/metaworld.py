@@ -205,9 +205,7 @@ def continual_world(
     )
 
 
-def check_settings(
-    horizon: int, randomization: str, fixes: str, render_mode: str | None
-) -> None:
+def check_settings(horizon: int, randomization: str, fixes: str, render_mode: str | None) -> None:
     """Check what a task's name does not decide; raises ValueError, see `MetaWorld`."""
     if isinstance(horizon, bool) or int(horizon) != horizon or not 1 <= horizon <= MAX_HORIZON:
         raise ValueError(f"horizon must be a whole number from 1 to {MAX_HORIZON}, got {horizon!r}")

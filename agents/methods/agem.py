@@ -59,7 +59,7 @@ class AGEM(Method):
 
     def on_task_end(self, task: int) -> None:
         """Keep examples of the task."""
-        batch = self.learner.sample(self.memory_per_task, METHOD)
+        batch = self.learner.sample(self.memory_per_task, METHOD, task)
         memory.remember(self.state, self.learner.rows_of(batch))
 
     def adjust_gradients(self) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from clrl.agents.fields import check_fields
 from clrl.agents.learner import Learner
 from clrl.agents.settings import SETTINGS
+from clrl.agents.state import Shapes
 
 
 def laid_out_like(parameter: Tensor, values: Tensor) -> Tensor:
@@ -173,6 +174,16 @@ class Method:
         """Set what was learned."""
         self.state = state
 
+    def take_shape(self, shapes: Shapes) -> None:
+        """Give a fresh learner's networks the shape of stored ones, which a method made grow.
+
+        Called before their weights are copied; ends with `Learner.reflatten`.
+
+        Args:
+            shapes: of the stored parameters, {part: {name: [S, ...]}}; of all parts, or of the
+                policy's alone.
+        """
+
     def report(self) -> dict[str, Tensor]:
         """Return what shows the method at work, {name: [S]}, for the training log."""
         return {}
@@ -181,6 +192,10 @@ class Method:
     def evaluating(self, task: int) -> Iterator[None]:
         """Change the weights for an evaluation of a task, and put them back."""
         yield
+
+    def changes_weights_to_evaluate(self) -> bool:
+        """Return whether `evaluating` does something."""
+        return type(self).evaluating is not Method.evaluating
 
     @contextlib.contextmanager
     def acting(self, deterministic: bool) -> Iterator[None]:

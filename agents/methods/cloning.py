@@ -59,7 +59,7 @@ class Cloning(Method):
 
     def on_task_end(self, task: int) -> None:
         """Keep examples of the task, and what the network says of them."""
-        batch = self.learner.sample(self.memory_per_task, METHOD)
+        batch = self.learner.sample(self.memory_per_task, METHOD, task)
         with torch.no_grad():
             predicted = outputs(self.learner.output_distributions(batch))
         named = {OUTPUT + name: values for name, values in predicted.items()}

@@ -38,7 +38,7 @@ class FisherPenalty(QuadraticPenalty):
     """Differentiate tanh(mean), as Continual World does, or the mean before squashing, as the
     Fisher information of a Gaussian reads. The published coefficient belongs to the former."""
 
-    def importance(self) -> dict[str, Tensor]:
+    def importance(self, task: int) -> dict[str, Tensor]:
         """Return the diagonal Fisher information of every protected parameter."""
         row_floor = self.fisher_floor if self.learner.parity == "original" else 0.0
 
@@ -49,7 +49,7 @@ class FisherPenalty(QuadraticPenalty):
             return mean_gradients(layers, outputs, torch.square, row_floor)
 
         fisher = sampled_importance(
-            self.learner, self.fisher_batches, self.fisher_batch_size, measure
+            self.learner, task, self.fisher_batches, self.fisher_batch_size, measure
         )
         return {name: value.clamp(min=self.fisher_floor) for name, value in fisher.items()}
 

@@ -28,7 +28,7 @@ class L2(QuadraticPenalty):
     accumulate: bool = True
     """Let the strength grow by coef with every finished task (Continual World: on)."""
 
-    def importance(self) -> dict[str, Tensor]:
+    def importance(self, task: int) -> dict[str, Tensor]:
         """Return 1 for every protected parameter."""
         parameters = self.learner.protected_parameters()
         return {name: torch.ones_like(parameter) for name, parameter in parameters.items()}

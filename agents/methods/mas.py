@@ -37,7 +37,7 @@ class MAS(QuadraticPenalty):
     mas_mean: Literal["squashed", "pre_squash"] = "squashed"
     """Take tanh(mean) as output, as Continual World does, or the mean before squashing."""
 
-    def importance(self) -> dict[str, Tensor]:
+    def importance(self, task: int) -> dict[str, Tensor]:
         """Return the mean absolute gradient of the outputs' squared norm."""
 
         def measure(
@@ -46,4 +46,6 @@ class MAS(QuadraticPenalty):
             norm = squared_norm(distribution, self.mas_mean == "squashed")
             return mean_gradients(layers, [norm], torch.abs)
 
-        return sampled_importance(self.learner, self.mas_batches, self.mas_batch_size, measure)
+        return sampled_importance(
+            self.learner, task, self.mas_batches, self.mas_batch_size, measure
+        )

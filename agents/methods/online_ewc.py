@@ -33,9 +33,9 @@ class OnlineEWC(FisherPenalty):
     normalize: bool = True
     """Scale each task's Fisher information to norm 1 per tensor (Schwarz et al.; CORA: on)."""
 
-    def importance(self) -> dict[str, Tensor]:
+    def importance(self, task: int) -> dict[str, Tensor]:
         """Return the diagonal Fisher information, with norm 1 per tensor if so chosen."""
-        fisher = super().importance()
+        fisher = super().importance(task)
         if not self.normalize:
             return fisher
         return {name: _unit(value) for name, value in fisher.items()}

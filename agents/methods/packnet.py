@@ -14,6 +14,7 @@ from clrl.agents.fields import number
 from clrl.agents.learner import Learner
 from clrl.agents.methods.base import Method, laid_out_like
 from clrl.agents.randomness import METHOD
+from clrl.agents.spaces import task_dtype
 
 
 @dataclass
@@ -65,11 +66,12 @@ class PackNet(Method):
         """Give all weights to the first task."""
         super().attach(learner)
         self._masks: dict[str, Tensor] | None = None
+        dtype = getattr(torch, task_dtype(learner.n_tasks).name)
         for name, kernel in self._kernels().items():
-            self.state[f"owner.{name}"] = torch.zeros_like(kernel, dtype=torch.uint8)
+            self.state[f"owner.{name}"] = torch.zeros_like(kernel, dtype=dtype)
         device = next(learner.network().parameters()).device
-        for name, dtype in (("trainable", torch.int64), ("biases_frozen", torch.bool)):
-            self.state[name] = torch.zeros(learner.n_seeds, dtype=dtype, device=device)
+        for name, kind in (("trainable", torch.int64), ("biases_frozen", torch.bool)):
+            self.state[name] = torch.zeros(learner.n_seeds, dtype=kind, device=device)
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Set what was learned; the masks follow from it."""
@@ -92,7 +94,7 @@ class PackNet(Method):
         self._train_only(task)
         self.learner.reset_optimizers()
         for _ in range(self.retrain_steps):
-            losses = self.learner.update(self.learner.sample(None, METHOD))
+            losses = self.learner.update(self.learner.sample(None, METHOD, task))
             self.learner.check_finite(losses)
         self.learner.reset_optimizers()
 

@@ -44,7 +44,7 @@ class QuadraticPenalty(Method):
         self._forget_derived()
 
     @abstractmethod
-    def importance(self) -> dict[str, Tensor]:
+    def importance(self, task: int) -> dict[str, Tensor]:
         """Return the importance of every protected parameter for the task that just ended."""
 
     def merge(self, old: Tensor, new: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class QuadraticPenalty(Method):
 
     def on_task_end(self, task: int) -> None:
         """Measure importances and move the anchor."""
-        importance, term = self.importance(), self.term(task)
+        importance, term = self.importance(task), self.term(task)
         for name, parameter in self.protected.items():
             key, new = f"importance{term}.{name}", laid_out_like(parameter, importance[name])
             old = self.state.get(key, torch.zeros_like(new))

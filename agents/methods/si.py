@@ -59,7 +59,7 @@ class SI(QuadraticPenalty):
         ways = torch._foreach_sub(tuple(self.protected.values()), self._before)
         torch._foreach_addcmul_(self.of_kind("omega"), self._gradients, ways, value=-1.0)
 
-    def importance(self) -> dict[str, Tensor]:
+    def importance(self, task: int) -> dict[str, Tensor]:
         """Return the loss that each parameter's way saved, per squared way."""
         found = {}
         for name, parameter in self.protected.items():

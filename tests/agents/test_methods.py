@@ -12,11 +12,12 @@ from torch import Tensor
 
 from clrl.agents import randomness
 from clrl.agents.agent import Agent
-from clrl.agents.classifier import Classifier, ToyStream
+from clrl.agents.classifier import Classifier
 from clrl.agents.learner import Learner
 from clrl.agents.methods import METHODS, Method
 from clrl.agents.settings import SACSettings
-from tests.agents.tiny import method, ppo, sac, same_bits
+from clrl.envs.streams import ToyStream
+from tests.agents.tiny import finite_seeds, method, ppo, sac, same_bits
 
 SEEDS = (7, 1)
 AGENTS = {"sac": sac, "ppo": ppo}
@@ -32,7 +33,7 @@ def make(kind: str, name: str, seeds: tuple[int, ...] = SEEDS, given: Method | N
     if kind in AGENTS:
         return AGENTS[kind](method=chosen, seeds=seeds, hidden_sizes=(32, 32))
     stream = ToyStream(n_tasks=2, dim=5, examples=64)
-    return Classifier(stream, chosen, seeds, batch_size=16, hidden_sizes=(32, 32))
+    return Classifier(stream, chosen, seeds=seeds, batch_size=16, hidden_sizes=(32, 32))
 
 
 def train(learner: Any, tasks: tuple[int, ...] = (0, 1)) -> None:
@@ -72,7 +73,7 @@ def test_a_seed_alone_is_the_seed_beside_others_through_a_switch(kind: str, name
     assert all(tensor.shape[0] == 2 for tensor in state.values())
     assert all(bool(torch.isfinite(t).all()) for t in state.values())
     assert all(values.shape == (2,) for values in both.method.report().values())
-    both.check_parameters()
+    assert all(finite_seeds(both))
     assert unequal({key: tensor[1:] for key, tensor in state.items()}, snapshot(alone)) == []
 
 
@@ -93,12 +94,7 @@ def test_a_restored_agent_goes_on_bit_for_bit(kind: str, name: str) -> None:
 def test_a_restored_classifier_goes_on_bit_for_bit(name: str) -> None:
     learner, other = make("classifier", name), make("classifier", name)
     train(learner, (0,))
-    for part, flat in learner.flats.items():
-        other.flats[part].flat.copy_(flat.flat)
-    for part, optimizer in learner.optimizers.items():
-        other.optimizers[part].load(optimizer.tensors(), optimizer.numbers())
-    other.method.load_state({key: t.clone() for key, t in learner.method.state.items()})
-    other.streams.load_state(learner.streams.state())
+    other.load_state_dict(learner.state_dict())
     train(learner, (1,))
     train(other, (1,))
     assert unequal(snapshot(learner), snapshot(other)) == []

@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import Tensor
 
 from clrl.agents.agent import Agent
+from clrl.agents.learner import Learner
 from clrl.agents.methods import METHODS, Method
 from clrl.agents.ppo import ContinualPPO
 from clrl.agents.sac import ContinualSAC
@@ -160,6 +161,7 @@ def column(state: dict[str, Any], seed: int) -> tuple[dict[str, Tensor], dict[st
     rest = {
         "streams": {name: rngs[seed] for name, rngs in json["streams"].items()},
         "report": {name: values[seed] for name, values in json["report"].items()},
+        "gradient_norms": {name: values[seed] for name, values in json["gradient_norms"].items()},
         "counters": json["counters"],
         "optimizers": json["optimizers"],
     }
@@ -189,6 +191,12 @@ def weights(agent: Agent) -> dict[str, Tensor]:
         for part, flat in agent.flats.items()
         for name, view in flat.views(flat.flat).items()
     }
+
+
+def finite_seeds(learner: Learner) -> list[bool]:
+    """Return for each seed whether all its parameters are finite numbers."""
+    views = [v for flat in learner.flats.values() for v in flat.views(flat.flat).values()]
+    return [all(bool(torch.isfinite(v[s]).all()) for v in views) for s in range(learner.n_seeds)]
 
 
 def fill(agent: ContinualSAC, rows: int = 40, task: int = 0) -> None:

@@ -201,7 +201,11 @@ def test_a_simulation_that_blew_up_ends_the_episode_and_is_flagged(
 
 def test_the_copies_of_a_cw20_task_differ_only_in_the_one_hot() -> None:
     env = continual_world("CW20")
-    assert (env.n_tasks, env.task_names, env.schedule.steps_per_task) == (20, CW10 + CW10, 1_000_000)
+    assert (env.n_tasks, env.task_names, env.schedule.steps_per_task) == (
+        20,
+        CW10 + CW10,
+        1_000_000,
+    )
     assert env.observation_space.shape == (59,)
     one, two = env.make_task(6), env.make_task(16)
     one.reset(seed=1), two.reset(seed=1)
