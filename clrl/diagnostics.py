@@ -1,5 +1,7 @@
 """What shows a method at work: everything that learner and method report about it, over steps."""
 
+from __future__ import annotations
+
 import textwrap
 from collections.abc import Sequence
 from functools import reduce
@@ -12,7 +14,8 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from clrl.drawing import COLOURS, caption, steps_axis, task_changes
 from clrl.errors import DamagedData
 from clrl.groups import Group, labels
-from clrl.results import RunData, read_lines
+from clrl.record import read_lines
+from clrl.results import RunData
 
 TRAIN_FILE = "train.jsonl"
 OF_THE_LEARNER = ("actor", "critic", "alpha", "policy", "value", "classifier")
@@ -27,7 +30,7 @@ DECADES = 9
 
 
 def diagnostics(groups: Sequence[Group]) -> Figure | None:
-    """One panel for each quantity of each group, the groups one after the other.
+    """Draw one panel for each quantity of each group, the groups one after the other.
 
     Gradient norms share a panel, and so do quantities whose names differ in their last part only
     (`method/importance/q50`, `method/importance/q99`).
@@ -63,7 +66,7 @@ def read_reports(run: RunData) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         Steps [T] and for each reported quantity its values [S, T], NaN where a line lacks it.
 
     Raises:
-        DamagedData: A line that does not fit.
+        DamagedData: a line that does not fit.
     """
     path = run.directory / TRAIN_FILE
     if not path.exists():
@@ -86,7 +89,7 @@ def read_reports(run: RunData) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def _families(group: Group) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """{family: (steps [T], {name in the panel: values [S, T]})}, at the steps all runs have."""
+    """Return {family: (steps [T], {name in the panel: values [S, T]})} at the steps all have."""
     reports = [report for report in map(read_reports, group.runs) if len(report[0])]
     steps = reduce(np.intersect1d, [steps for steps, _ in reports]) if reports else np.empty(0)
     families: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]] = {}
@@ -107,7 +110,7 @@ def _families(group: Group) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]
 
 
 def _thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of points in a row, at most POINTS; NaN does not count."""
+    """Return means of points in a row, at most POINTS; NaN does not count."""
     size = -(-len(steps) // POINTS)
     starts = np.arange(0, len(steps), size)
     known = ~np.isnan(values)
@@ -148,7 +151,7 @@ def _panel(
 
 
 def _scale(axes: Axes, values: np.ndarray) -> None:
-    """A logarithmic axis where positive values differ by more than WIDE, with room for zeros.
+    """Make a logarithmic axis where positive values differ by more than WIDE, with room for zeros.
 
     Otherwise a linear one, from 0 if nothing is negative.
     """
@@ -172,7 +175,7 @@ def _scale(axes: Axes, values: np.ndarray) -> None:
 
 
 def _powers(low: float, high: float) -> list[float]:
-    """At most four powers of ten, evenly spaced, from 10^low up to 10^high."""
+    """Return at most four powers of ten, evenly spaced, from 10^low up to 10^high."""
     exponents = np.arange(np.ceil(low), high + 1e-9)
     return list(10.0 ** exponents[:: -(-len(exponents) // 4)])
 

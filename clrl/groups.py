@@ -1,5 +1,7 @@
 """Runs of equal configuration joined over their seeds, and names that tell configurations apart."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from clrl import metrics
+from clrl.envs.schedule import Schedule
 from clrl.errors import ConfigError
 from clrl.results import RunData
-
-MAY_DIFFER = ("seeds", "placement", "logging")
-"""Sections of a configuration that change no result, or that joining is about."""
+from clrl.schema import MAY_DIFFER_WHEN_JOINED, is_interleaved, sequence_identity
+from clrl.scores import Score
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,14 +22,14 @@ class Group:
     """Runs of one configuration.
 
     Attributes:
-        runs: In the order of their smallest seed.
+        runs: in the order of their smallest seed.
         seeds: [S] ascending.
-        success: [S, E, N] rates of the stochastic episodes, NaN where nothing was evaluated.
+        scores: [S, E, N] what the sequence is measured by, NaN where it is not known.
     """
 
     runs: tuple[RunData, ...]
     seeds: tuple[int, ...]
-    success: np.ndarray
+    scores: np.ndarray
 
     @property
     def config(self) -> dict[str, Any]:
@@ -45,9 +47,19 @@ class Group:
         return is_interleaved(self.config)
 
     @property
+    def schedule(self) -> Schedule:
+        """Where each task starts and ends."""
+        return self.runs[0].schedule
+
+    @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks, in order."""
-        return self.runs[0].tasks
+        return self.schedule.names
+
+    @property
+    def score(self) -> Score:
+        """What the sequence is measured by."""
+        return self.runs[0].score
 
     @property
     def steps(self) -> np.ndarray:
@@ -55,10 +67,9 @@ class Group:
         return self.runs[0].steps
 
     @property
-    def changes(self) -> list[int]:
-        """Steps at which the task changes; none where tasks take turns."""
-        block = self.config["sequence"]["steps_per_task"]
-        return [] if self.interleaved else [block * task for task in range(1, len(self.tasks))]
+    def changes(self) -> tuple[int, ...]:
+        """Steps after which the task changes; none where tasks take turns."""
+        return () if self.interleaved else self.schedule.changes
 
     @property
     def directories(self) -> list[str]:
@@ -73,7 +84,7 @@ def join(runs: Iterable[RunData]) -> list[Group]:
         One group per configuration, in the order in which they first come.
 
     Raises:
-        ConfigError: Two runs of one configuration have the same seed.
+        ConfigError: two runs of one configuration have the same seed.
     """
     alike: dict[str, list[RunData]] = {}
     for run in runs:
@@ -82,30 +93,16 @@ def join(runs: Iterable[RunData]) -> list[Group]:
 
 
 def identity(config: dict[str, Any]) -> str:
-    """A text that is equal for configurations whose seeds may be joined."""
-    compared = {key: value for key, value in config.items() if key not in MAY_DIFFER}
-    return json.dumps({**compared, "sequence": sequence_of(config)}, sort_keys=True)
-
-
-def sequence_of(config: dict[str, Any]) -> dict[str, Any]:
-    """What makes two sequences the same: not their names, and not the order of their steps.
-
-    Multi-task runs so stand in the same table as those on the sequence.
-    """
-    unlike = ("name", "interleaved")
-    return {key: value for key, value in config["sequence"].items() if key not in unlike}
-
-
-def is_interleaved(config: dict[str, Any]) -> bool:
-    """Whether a run's tasks took turns, an episode each."""
-    return bool(config["sequence"].get("interleaved", False))
+    """Return a text that is equal for configurations whose seeds may be joined."""
+    compared = {k: value for k, value in config.items() if k not in MAY_DIFFER_WHEN_JOINED}
+    return json.dumps({**compared, "sequence": sequence_identity(config)}, sort_keys=True)
 
 
 def by_sequence(runs: Iterable[RunData]) -> list[list[RunData]]:
-    """Runs of the same sequence together, in the order in which the sequences first come."""
+    """Put runs of the same sequence together, in the order in which the sequences first come."""
     sequences: dict[str, list[RunData]] = {}
     for run in runs:
-        key = json.dumps(sequence_of(run.config), sort_keys=True)
+        key = json.dumps(sequence_identity(run.config), sort_keys=True)
         sequences.setdefault(key, []).append(run)
     return list(sequences.values())
 
@@ -113,20 +110,20 @@ def by_sequence(runs: Iterable[RunData]) -> list[list[RunData]]:
 def _group(runs: Sequence[RunData]) -> Group:
     column: dict[int, tuple[RunData, np.ndarray]] = {}
     for run in runs:
-        for seed, success in zip(run.seeds, run.success, strict=True):
+        for seed, scores in zip(run.seeds, run.scores, strict=True):
             if seed in column:
                 raise ConfigError(
                     f"seed {seed} of the same configuration is in {column[seed][0].directory} "
                     f"and in {run.directory}; give only one of them"
                 )
-            column[seed] = run, success
+            column[seed] = run, scores
     seeds = tuple(sorted(column))
     ordered = sorted(runs, key=lambda run: min(run.seeds))
     return Group(tuple(ordered), seeds, np.stack([column[seed][1] for seed in seeds]))
 
 
 def in_order(groups: Iterable[Group]) -> list[Group]:
-    """Groups in the order of METHODS; those of a method that this version lacks come last."""
+    """Sort groups as METHODS are; those of a method that this version lacks come last."""
     from clrl.agents.methods import METHODS  # here: it imports torch
 
     places = {name: place for place, name in enumerate(METHODS)}
@@ -134,7 +131,7 @@ def in_order(groups: Iterable[Group]) -> list[Group]:
 
 
 def labels(groups: Sequence[Group]) -> list[str]:
-    """A name for each group: its method and, in brackets, the settings that tell it apart.
+    """Name each group: its method and, in brackets, the settings that tell it apart.
 
     Settings of the method are shown where groups of the same method differ in them, settings of
     the learner where such groups on the same learner do; the evaluation, the learner and the
@@ -158,7 +155,7 @@ def labels(groups: Sequence[Group]) -> list[str]:
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings of method, learner and evaluation under dotted names."""
+    """Return settings of method, learner and evaluation under dotted names."""
     dotted = {
         f"{section}.{key}": value
         for section in ("method", "learner", "evaluation")
@@ -168,18 +165,21 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def shortfall(run: RunData) -> str | None:
-    """Why a run cannot stand in a table: a sentence, or None for a run that is all there."""
+    """Say in a sentence why a run cannot stand in a table; None for a run that is all there."""
     if run.state not in ("complete", "unknown"):
-        done = np.flatnonzero(~np.isnan(run.success).all(axis=(0, 2)))
-        step = run.steps[done[-1]] if len(done) else 0
-        return f"{run.directory} is {run.state}, evaluated up to step {step:,} of {run.steps[-1]:,}"
+        return (
+            f"{run.directory} is {run.state}, evaluated up to step {run.last_step:,} of "
+            f"{run.steps[-1]:,}"
+        )
     try:
         if not is_interleaved(run.config):
-            metrics.auc(run.success)
-        metrics.final_success(run.success)
+            metrics.auc(run.scores)
+        metrics.final_score(run.scores)
     except metrics.MissingEvaluation as gap:
+        there = run.evaluated[gap.seed, gap.evaluation, gap.task]
         return (
-            f"{run.directory} has no evaluation of task {gap.task} ({run.tasks[gap.task]}) "
-            f"at step {run.steps[gap.evaluation]:,} for seed {run.seeds[gap.seed]}"
+            f"{run.directory} has no {run.score.name if there else 'evaluation'} of task "
+            f"{gap.task} ({run.tasks[gap.task]}) at step {run.steps[gap.evaluation]:,} for seed "
+            f"{run.seeds[gap.seed]}"
         )
     return None

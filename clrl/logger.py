@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -12,14 +13,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from clrl.config import RunConfig
+from clrl.scores import SCORES
 from clrl.wandb_mirror import WandbMirror
 
 LOG_FILE = "log.txt"
-MAX_LISTED = 10  # tasks whose success stands in a line
+MAX_LISTED = 10  # tasks whose score stands in a line
 
 
 class RunLogger:
-    """Shows a run's rows as they are recorded.
+    """What shows a run's rows as they are recorded.
 
     On a terminal there is a bar with task, speed and the time that is left, and a line for every
     evaluation above it; elsewhere only the lines. The lines also go to `log.txt`, which is opened
@@ -41,7 +43,7 @@ class RunLogger:
     ) -> None:
         self.config, self.directory, self.clock = config, directory, clock
         self.stream: TextIO | None = stream or sys.stdout
-        self.total = len(config.sequence.tasks) * config.sequence.steps_per_task
+        self.schedule, self.score = config.sequence.schedule, SCORES[config.sequence.score]
         self._turns = config.method.interleaved
         self._first: tuple[int, float] | None = None  # step and time of the first row
         self._log: TextIO | None = None
@@ -64,9 +66,8 @@ class RunLogger:
             return
         step = rows[0]["step"]
         self._see(step)
-        self.say(
-            f"step {step:,} of {self.total:,} | {self._success(rows, step)} | {self._pace(step)}"
-        )
+        where = f"step {step:,} of {self.schedule.total:,}"
+        self.say(f"{where} | {self._scores(rows, step)} | {self._pace(step)}")
         self._wandb.metrics(rows)
 
     def say(self, text: str) -> None:
@@ -111,25 +112,28 @@ class RunLogger:
         )
         console = Console(file=self.stream)
         self._progress = Progress(*columns, console=console, refresh_per_second=2, transient=True)
-        self._bar = self._progress.add_task("", total=self.total)
+        self._bar = self._progress.add_task("", total=self.schedule.total)
         self._progress.start()
 
     def _task(self, step: int) -> str:
         if self._turns:
             return "all tasks"
-        task = max(0, step - 1) // self.config.sequence.steps_per_task
-        return f"task {task} {self.config.sequence.tasks[task]}"
+        task = self.schedule.task_at(step)
+        return f"task {task} {self.schedule.names[task]}"
 
-    def _success(self, rows: Sequence[dict[str, Any]], step: int) -> str:
-        """The current task's success, and that of all where all were evaluated."""
+    def _scores(self, rows: Sequence[dict[str, Any]], step: int) -> str:
+        """Return the current task's score, and that of all where all were evaluated."""
+        modes = {row["mode"] for row in rows}
+        mode = self.score.mode if self.score.mode in modes else rows[0]["mode"]
         of_task: dict[int, list[float]] = {}
         for row in rows:
-            if row["mode"] == rows[0]["mode"]:  # stochastic, where there are any
-                of_task.setdefault(row["task"], []).append(row["success"])
-        means = {task: sum(values) / len(values) for task, values in of_task.items()}
-        current = max(0, step - 1) // self.config.sequence.steps_per_task
-        own = _mean(means.values()) if self._turns else means.get(current, float("nan"))
-        text = f"{self._task(step)}: success {own:.2f}"
+            if row["mode"] == mode:
+                value = row.get(self.score.key)
+                of_task.setdefault(row["task"], []).append(math.nan if value is None else value)
+        means = {task: _mean(values) for task, values in of_task.items()}
+        own = means.get(self.schedule.task_at(step), math.nan)
+        own = _mean(means.values()) if self._turns else own
+        text = f"{self._task(step)}: {self.score.name} {own:.2f}"
         if len(means) > 1:
             text += "" if self._turns else f" | mean {_mean(means.values()):.2f}"
             if len(means) <= MAX_LISTED:
@@ -137,13 +141,13 @@ class RunLogger:
         return text
 
     def _pace(self, step: int) -> str:
-        """Steps per second of each seed since the process started, and what is left of the run."""
+        """Return steps per second of each seed in this process, and what is left of the run."""
         assert self._first is not None
         seconds, steps = self.clock() - self._first[1], step - self._first[0]
         if steps <= 0 or seconds <= 0:
             return "- steps/s"
         speed = steps / seconds
-        return f"{speed:.0f} steps/s | {_left((self.total - step) / speed)}"
+        return f"{speed:.0f} steps/s | {_left((self.schedule.total - step) / speed)}"
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -1,6 +1,8 @@
 """Which reference runs belong to a run: the single-task runs that forward transfer needs."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,15 +10,19 @@ import numpy as np
 
 from clrl.errors import ConfigError
 from clrl.groups import Group
-from clrl.metrics import auc
+from clrl.metrics import auc, learned_range
 from clrl.results import RunData
+from clrl.schema import sequence_identity
 
-MATCHED = {
-    "sequence": ("steps_per_task", "horizon", "reward", "randomization", "fixes"),
-    "evaluation": ("evals_per_task", "stochastic_episodes", "success_rule"),
-    "learner": ("name", "hidden_sizes", "layer_norm", "activation"),
-}
-"""Settings in which a reference must agree (beside the task): those that its curve is made of."""
+MAY_DIFFER_IN_SEQUENCE = ("tasks", "reveals", "score_range")
+"""Keys of `sequence` in which a reference may differ; all others make its world and its score.
+
+One task has no change to tell of and no other task to be told from, so `reveals` says nothing about
+its curve; what it does to the learner's settings stands among those. `score_range` is how the
+measured run is read."""
+
+LEARNER = ("name", "hidden_sizes", "layer_norm", "activation")
+"""Settings of the learner in which a reference must agree: those that its curve is made of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +30,10 @@ class References:
     """The references of one group.
 
     Attributes:
-        groups: Task name -> its reference runs.
-        missing: Names of the tasks without a reference, each once.
-        near: Sentences on references of missing tasks that do not match, with the reason.
-        differences: Learner settings of the group that its references do not share, as
+        groups: task name -> its reference runs.
+        missing: names of the tasks without a reference, each once.
+        near: sentences on references of missing tasks that do not match, with the reason.
+        differences: learner settings of the group that its references do not share, as
             `name value (references: value)`.
     """
 
@@ -37,17 +43,29 @@ class References:
     differences: tuple[str, ...]
 
     def areas(self, tasks: Sequence[str]) -> np.ndarray:
-        """AUC of the references, [S_b, N]: row r is the r-th seed of every task in ascending order.
+        """Return AUCs [S_b, N]: row r is the r-th seed of every task in ascending order.
 
         S_b is the smallest number of seeds over the tasks. None may be missing.
         """
-        columns = {name: auc(group.success)[:, 0] for name, group in self.groups.items()}
+        columns = {name: auc(group.scores)[:, 0] for name, group in self.groups.items()}
         rows = min(len(columns[name]) for name in tasks)
         return np.stack([columns[name][:rows] for name in tasks], axis=1)
 
+    def ranges(self, group: Group) -> np.ndarray:
+        """Return the scores [N, 2] between which each task of the group is learned.
+
+        The score's own bounds; of returns the sequence's `score_range` or, without one, what all
+        seeds of the task's references learned: NaN without a reference.
+        """
+        given = group.score.bounds or group.config["sequence"]["score_range"]
+        if given is not None:
+            return np.array([given] * len(group.tasks), float)
+        known = {name: learned_range(found.scores) for name, found in self.groups.items()}
+        return np.array([known.get(name, (np.nan, np.nan)) for name in group.tasks])
+
 
 def is_reference(run: RunData) -> bool:
-    """Whether a run can be a reference: one task, learned without a continual-learning method."""
+    """Return whether a run can be a reference: one task, learned without a continual method."""
     return len(run.tasks) == 1 and run.config["method"]["name"] == "finetuning"
 
 
@@ -56,29 +74,43 @@ def set_apart(runs: Sequence[RunData]) -> tuple[list[RunData], list[RunData]]:
 
     A run that could be a reference but whose task no other run has is measured like any run.
     """
-    needed = {name for run in runs if not is_reference(run) for name in run.tasks}
-    references = [run for run in runs if is_reference(run) and run.tasks[0] in needed]
+    needed = {key for run in runs if not is_reference(run) for key in _worlds(run)}
+    references = [run for run in runs if is_reference(run) and _worlds(run) <= needed]
     return [run for run in runs if run not in references], references
 
 
+def _worlds(run: RunData) -> set[tuple[str, str, str]]:
+    """Return family, score and name of each task."""
+    return {(run.config["sequence"]["family"], run.score.name, name) for name in run.tasks}
+
+
+def needs_references(group: Group) -> bool:
+    """Return whether a group is measured against references.
+
+    Interleaved tasks have no transfer; but what share of a return is learned is read off them.
+    """
+    ranged = group.score.bounds or group.config["sequence"]["score_range"]
+    return not group.interleaved or not ranged
+
+
 def find_references(group: Group, candidates: Sequence[Group]) -> References:
-    """Pick a group's references; interleaved tasks have none.
+    """Pick a group's references.
 
     Args:
-        group: Runs of a sequence.
-        candidates: Reference runs, joined.
+        group: runs of a sequence.
+        candidates: reference runs, joined.
 
     Raises:
-        ConfigError: Two configurations match a task equally well.
+        ConfigError: two configurations match a task equally well.
     """
-    if group.interleaved:
+    if not needs_references(group):
         return References({}, (), (), ())
     found: dict[str, Group] = {}
     near = []
     names = list(dict.fromkeys(group.tasks))
     for name in names:
         of_task = [c for c in candidates if c.tasks == (name,)]
-        matching = [c for c in of_task if not _mismatches(group.config, c.config)]
+        matching = [c for c in of_task if not _mismatches(group, c)]
         if matching:
             found[name] = _closest(group, matching, name)
         else:
@@ -90,22 +122,40 @@ def find_references(group: Group, candidates: Sequence[Group]) -> References:
     return References(found, missing, tuple(near), tuple(differences))
 
 
-def _mismatches(config: dict[str, Any], reference: dict[str, Any]) -> list[str]:
-    return [
-        f"{section}.{key} {_get(reference, section, key)!r}, not {_get(config, section, key)!r}"
-        for section, keys in MATCHED.items()
-        for key in keys
-        if _get(config, section, key) != _get(reference, section, key)
-    ]
+def _mismatches(group: Group, reference: Group) -> list[str]:
+    """Say in what a reference differs where it may not, at any place that has its task."""
+    theirs = _matched(reference, 0)
+    texts: dict[str, None] = {}
+    for task in (place for place, name in enumerate(group.tasks) if (name,) == reference.tasks):
+        ours = _matched(group, task)
+        for key in dict.fromkeys([*ours, *theirs]):
+            if ours.get(key) != theirs.get(key):
+                texts[f"{key} {theirs.get(key)!r}, not {ours.get(key)!r}"] = None
+    return list(texts)
 
 
-def _get(config: dict[str, Any], section: str, key: str) -> Any:
-    default = "any" if key == "success_rule" else None
-    return config[section].get(key, default)
+def _matched(group: Group, task: int) -> dict[str, Any]:
+    """Return all in which a group's task and a reference must agree, under dotted names.
+
+    A list with one entry per task (lengths, a family's worlds) is compared at the task's place.
+    """
+    config = group.config
+    counts = ("evals_per_task", f"{group.score.mode}_episodes")
+    evaluation = {key: config["evaluation"].get(key) for key in counts}
+    sequence = {
+        key: value[task] if isinstance(value, list) and len(value) == len(group.tasks) else value
+        for key, value in sequence_identity(config).items()
+        if key not in MAY_DIFFER_IN_SEQUENCE
+    }
+    learner = {key: config["learner"].get(key) for key in LEARNER}
+    sections: dict[str, Mapping[str, Any]] = {
+        "sequence": sequence, "evaluation": evaluation, "learner": learner,
+    }  # fmt: skip
+    return {f"{name}.{key}": v for name, section in sections.items() for key, v in section.items()}
 
 
 def _closest(group: Group, matching: Sequence[Group], name: str) -> Group:
-    """The candidate with the fewest other differences in the learner."""
+    """Return the candidate with the fewest other differences in the learner."""
     distances = [len(_differences(group.config, c.config)) for c in matching]
     best = [c for c, d in zip(matching, distances, strict=True) if d == min(distances)]
     if len(best) > 1:
@@ -118,10 +168,10 @@ def _closest(group: Group, matching: Sequence[Group], name: str) -> Group:
 
 
 def _differences(config: dict[str, Any], reference: dict[str, Any]) -> list[str]:
-    """Differences in the learner that a reference may have, and in the parity."""
+    """Say in what the learners differ where they may, and the parity."""
     own, other = dict(config["learner"]), dict(reference["learner"])
     own["parity"], other["parity"] = config.get("parity"), reference.get("parity")
-    keys = [key for key in {**own, **other} if key not in MATCHED["learner"]]
+    keys = [key for key in {**own, **other} if key not in LEARNER]
     return [
         f"{key} {own.get(key)} (references: {other.get(key)})"
         for key in keys
@@ -130,5 +180,5 @@ def _differences(config: dict[str, Any], reference: dict[str, Any]) -> list[str]
 
 
 def _near_sentence(group: Group, candidate: Group) -> str:
-    reasons = "; ".join(_mismatches(group.config, candidate.config))
+    reasons = "; ".join(_mismatches(group, candidate))
     return f"{candidate.directories[0]} is no reference for {candidate.tasks[0]}: {reasons}."

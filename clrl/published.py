@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from clrl.rows import DASH, UNDEFINED, Estimate, Row
+from clrl.notes import steps_text
+from clrl.rows import Measured
+from clrl.statistics import DASH, UNDEFINED, Estimate
 
 if TYPE_CHECKING:
     from clrl.tables import Section
@@ -28,9 +30,9 @@ class Published:
     """One row of the published table.
 
     Attributes:
-        method: As in METHODS; RT is no method but reference transfer.
-        source: Where it was published.
-        performance, forgetting, forward_transfer: With 90 % intervals; undefined where the source
+        method: as in METHODS; RT is no method but reference transfer.
+        source: where it was published.
+        performance, forgetting, forward_transfer: with 90 % intervals; undefined where the source
             gives none.
     """
 
@@ -41,7 +43,7 @@ class Published:
     forward_transfer: Estimate
 
     def json(self) -> dict[str, Any]:
-        """The row for `clrl table --json`."""
+        """Return the row for `clrl table --json`."""
         numbers = {metric: getattr(self, metric).json() for metric in METRICS}
         return {"method": self.method, "source": self.source, **numbers}
 
@@ -61,7 +63,7 @@ def read_published() -> list[Published]:
 
 
 def _estimate(numbers: float | list[float] | None) -> Estimate:
-    """A value, [value, low, high] or nothing."""
+    """Return a value, [value, low, high] or nothing as an estimate."""
     if numbers is None:
         return UNDEFINED
     value, *interval = numbers if isinstance(numbers, list) else [numbers]
@@ -69,12 +71,17 @@ def _estimate(numbers: float | list[float] | None) -> Estimate:
 
 
 def beside(sections: Sequence[Section]) -> str:
-    """Markdown: every published row with our rows of its method, then our other rows.
+    """Return Markdown: every published row with our rows of its method, then our other rows.
 
     Args:
-        sections: Our tables. Single tasks are left out: they are no continual learning.
+        sections: our tables. Single tasks are left out: they are no continual learning. So is what
+            is not measured by success, as the published numbers are.
     """
-    sections = [section for section in sections if len(section.sequence["tasks"]) > 1]
+    sections = [
+        section
+        for section in sections
+        if len(section.sequence["tasks"]) > 1 and section.score.name == "success"
+    ]
     names = [_name(section) for section in sections]
     ours = [
         (row, row.label if len(sections) == 1 else f"{row.label}, {name}")
@@ -104,7 +111,7 @@ def beside(sections: Sequence[Section]) -> str:
     ])  # fmt: skip
 
 
-def _cells(label: str, ours: Row | None, theirs: Published | None) -> list[str]:
+def _cells(label: str, ours: Measured | None, theirs: Published | None) -> list[str]:
     cells = [label, str(len(ours.group.seeds)) if ours else DASH]
     for metric in METRICS:
         cells += [getattr(row, metric).text() if row else DASH for row in (ours, theirs)]
@@ -114,4 +121,4 @@ def _cells(label: str, ours: Row | None, theirs: Published | None) -> list[str]:
 def _name(section: Section) -> str:
     sequence = section.sequence
     name = sequence.get("name") or ", ".join(sequence["tasks"])
-    return f"{name} ({len(sequence['tasks'])} x {sequence['steps_per_task']:,} steps)"
+    return f"{name} ({len(sequence['tasks'])} x {steps_text(sequence['steps_per_task'])})"

@@ -1,6 +1,8 @@
 """One row of a table: what was measured for one configuration."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,52 +10,33 @@ import numpy as np
 from clrl import metrics
 from clrl.groups import Group
 from clrl.matching import References
-from clrl.statistics import Interval, fresh_sampler, mean_interval, two_sample_interval
-
-DASH = "–"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value and its 90 % interval; the interval is None where it is not defined."""
-
-    value: float
-    interval: Interval | None
-
-    def text(self) -> str:
-        """`0.63 [0.59, 0.67]`; a dash for what is not defined."""
-        if np.isnan(self.value):
-            return DASH
-        if self.interval is None:
-            return f"{_two_digits(self.value)} [{DASH}]"
-        low, high = map(_two_digits, self.interval)
-        return f"{_two_digits(self.value)} [{low}, {high}]"
-
-    def json(self) -> dict[str, Any]:
-        """The same at full precision."""
-        return {"value": self.value, "interval": self.interval}
-
-
-def _two_digits(value: float) -> str:
-    text = f"{value:.2f}"
-    return "0.00" if text == "-0.00" else text
-
-
-UNDEFINED = Estimate(float("nan"), None)
+from clrl.scores import Score
+from clrl.statistics import (
+    UNDEFINED,
+    Estimate,
+    estimate,
+    fresh_sampler,
+    two_sample_interval,
+)
+from clrl.told import made_use_of, yes_no
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
-    """What was measured for one group of runs.
+class Measured:
+    """What was measured for one group of runs: a row of a table.
+
+    Performance, forgetting and backward transfer are in the units of the score.
 
     Attributes:
-        label: The method, with the settings that tell the row apart.
-        group: The runs.
-        references: Their references.
-        performance, forgetting, backward_transfer, forward_transfer: Means over tasks and seeds.
+        label: the method, with the settings that tell the row apart.
+        group: the runs.
+        references: their references.
+        performance, forgetting, backward_transfer, forward_transfer: means over tasks and seeds.
             Where tasks are interleaved only performance is defined.
-        halves: Forward transfer over the first and the second half of the tasks.
-        transfer: Forward transfer per task; None without all references.
+        ranges: [N, 2] scores between which each task is learned; NaN where that is not known.
+        share: performance as a share of those ranges, over the tasks that have one.
+        halves: forward transfer over the first and the second half of the tasks.
+        transfer: forward transfer per task; None without all references.
     """
 
     label: str
@@ -63,28 +46,36 @@ class Row:
     forgetting: Estimate
     backward_transfer: Estimate
     forward_transfer: Estimate
+    ranges: np.ndarray
+    share: Estimate
     halves: tuple[Estimate, Estimate]
     transfer: metrics.ForwardTransfer | None
 
+    @property
+    def flat(self) -> tuple[int, ...]:
+        """Tasks whose references did not get better, so that nothing can be normalised."""
+        low, high = self.ranges.T
+        return tuple(np.flatnonzero(high - low <= 0).tolist())
+
     def cells(self, halves: bool) -> list[str]:
-        """The row as text, in the order of `columns`."""
-        estimates = [self.performance, self.forgetting, self.forward_transfer]
-        estimates += self.halves if halves else ()
-        boundaries, task_id = (_yes_no(flag) for flag in needs(self.group.method))
-        backward = _two_digits(self.backward_transfer.value)
+        """Return the row as text, in the order of `columns`."""
+        units = self.group.score.bounds is None
+        transfers = [self.forward_transfer, *(self.halves if halves else ())]
         return [
             self.label,
             str(len(self.group.seeds)),
-            *(estimate.text() for estimate in estimates),
-            DASH if np.isnan(self.backward_transfer.value) else backward,
-            boundaries,
-            task_id,
+            self.performance.text(units),
+            self.forgetting.text(units),
+            *([self.share.text()] if units else []),
+            *(transfer.text() for transfer in transfers),
+            self.backward_transfer.short(units),
+            *map(yes_no, made_use_of(self.group.config)),
         ]
 
     def json(self) -> dict[str, Any]:
-        """Everything at full precision, with the numbers per task and per seed."""
-        success = self.group.success
-        boundaries, task_id = needs(self.group.method)
+        """Return everything at full precision, with the numbers per task and per seed."""
+        scores = self.group.scores
+        boundaries, task_id = made_use_of(self.group.config)
         forgotten = _forgotten(self.group)
         return {
             "label": self.label,
@@ -92,13 +83,14 @@ class Row:
             "n": len(self.group.seeds),
             "seeds": self.group.seeds,
             "directories": self.group.directories,
+            "score": self.group.score.name,
             "uses_task_boundaries": boundaries,
             "uses_task_id": task_id,
             "performance": {
                 **self.performance.json(),
-                "per_task": metrics.final_success(success).mean(axis=0),
-                "per_seed": metrics.performance(success),
-                "last_evaluation": metrics.performance(success, window=1).mean(),
+                "per_task": metrics.final_score(scores).mean(axis=0),
+                "per_seed": metrics.performance(scores),
+                "last_evaluation": metrics.performance(scores, window=1).mean(),
             },
             "forgetting": {
                 **self.forgetting.json(),
@@ -111,9 +103,19 @@ class Row:
                 **self.backward_transfer.json(),
                 "per_seed": _backward_transfer(self.group),
             },
-            "auc": None if self.group.interleaved else metrics.auc(success),
+            "auc": None if self.group.interleaved else metrics.auc(scores),
+            **({} if self.group.score.bounds else {"normalised_performance": self._share_json()}),
             "forward_transfer": self._transfer_json(),
             "config": self.group.config,
+        }
+
+    def _share_json(self) -> dict[str, Any]:
+        shares = _shares(self.group, self.ranges)
+        return {
+            **self.share.json(),
+            "per_task": shares.mean(axis=0),
+            "per_seed": metrics.mean_of_defined(shares),
+            "ranges": self.ranges,
         }
 
     def _transfer_json(self) -> dict[str, Any]:
@@ -124,7 +126,7 @@ class Row:
             "second_half": self.halves[1].json(),
             "reference_seeds": {name: group.seeds for name, group in groups.items()},
             "reference_directories": {name: group.directories for name, group in groups.items()},
-            "reference_auc": {n: metrics.auc(group.success)[:, 0] for n, group in groups.items()},
+            "reference_auc": {n: metrics.auc(group.scores)[:, 0] for n, group in groups.items()},
             "missing_references": self.references.missing,
             "learner_differences": self.references.differences,
         }
@@ -136,61 +138,72 @@ class Row:
         return values
 
 
-def columns(halves: bool) -> list[str]:
-    """Heads of the columns; with `halves` forward transfer also per half of the sequence."""
-    transfer = ["forward transfer", *(["FT 1st half", "FT 2nd half"] if halves else [])]
+def columns(score: Score, halves: bool) -> list[str]:
+    """Return the heads of the columns.
+
+    Args:
+        score: what all rows are measured by.
+        halves: whether forward transfer is also shown per half of the sequence.
+    """
     return [
-        *("method", "n", "performance", "forgetting"),
-        *transfer,
-        *("BWT", "task boundaries", "task id"),
+        *("method", "n", score.of("performance"), score.of("forgetting")),
+        *(["normalised performance"] if score.bounds is None else []),
+        "forward transfer",
+        *(["FT 1st half", "FT 2nd half"] if halves else []),
+        *(score.of("BWT"), "task boundaries", "task id"),
     ]
 
 
-def measure(group: Group, label: str, references: References) -> Row:
+def measure(group: Group, label: str, references: References) -> Measured:
     """Measure one group of runs; forward transfer is undefined if a reference is missing."""
-    success, half = group.success, len(group.tasks) // 2
+    scores, half = group.scores, len(group.tasks) // 2
+    ranges = references.ranges(group)
     transfer, parts = None, [UNDEFINED] * 3
     if not references.missing and not group.interleaved:
-        own, areas = metrics.auc(success), references.areas(group.tasks)
-        transfer = metrics.forward_transfer(own, areas)
+        own, areas = metrics.auc(scores), references.areas(group.tasks)
+        gained = float((own.mean(axis=0) - areas.mean(axis=0)).mean())
+        own, areas = metrics.normalised(own, ranges), metrics.normalised(areas, ranges)
+        transfer = replace(metrics.forward_transfer(own, areas), unnormalized=gained)
         parts = [
             _forward(own[:, part], areas[:, part])
             for part in (slice(None), slice(0, half), slice(half, None))
         ]
-    return Row(
-        label,
-        group,
-        references,
-        _mean(metrics.performance(success)),
-        _mean(_forgotten(group).mean(axis=1)),
-        _mean(_backward_transfer(group)),
-        parts[0],
-        (parts[1], parts[2]),
-        transfer,
+    unknown = bool(np.isnan(ranges).any())  # a reference is missing: the mean would be of others
+    return Measured(
+        label=label,
+        group=group,
+        references=references,
+        performance=estimate(metrics.performance(scores)),
+        forgetting=estimate(_forgotten(group).mean(axis=1)),
+        backward_transfer=estimate(_backward_transfer(group)),
+        forward_transfer=parts[0],
+        ranges=ranges,
+        share=UNDEFINED if unknown else estimate(metrics.mean_of_defined(_shares(group, ranges))),
+        halves=(parts[1], parts[2]),
+        transfer=transfer,
     )
 
 
+def _shares(group: Group, ranges: np.ndarray) -> np.ndarray:
+    """Return every task's score at the end of the run as a share of its range, [S, N]."""
+    return metrics.normalised(metrics.final_score(group.scores), ranges)
+
+
 def _forgotten(group: Group, window: int = metrics.WINDOW) -> np.ndarray:
-    """[S, N] forgetting; NaN where tasks are interleaved."""
+    """Return forgetting [S, N]; NaN where tasks are interleaved."""
     if group.interleaved:
         return np.full((len(group.seeds), len(group.tasks)), np.nan)
-    return metrics.forgetting(group.success, window)
+    return metrics.forgetting(group.scores, window)
 
 
 def _backward_transfer(group: Group) -> np.ndarray:
     if group.interleaved:
         return np.full(len(group.seeds), np.nan)
-    return metrics.backward_transfer(group.success)
-
-
-def _mean(values: np.ndarray) -> Estimate:
-    if np.isnan(values).any():
-        return UNDEFINED
-    return Estimate(float(values.mean()), mean_interval(values, fresh_sampler()))
+    return metrics.backward_transfer(group.scores)
 
 
 def _forward(own: np.ndarray, areas: np.ndarray) -> Estimate:
-    """Forward transfer over some tasks; a solved reference leaves its task out of the interval."""
+    """Measure forward transfer over some tasks; the interval leaves out the undefined ones."""
     if own.shape[1] == 0:
         return UNDEFINED
     transfer = metrics.forward_transfer(own, areas)
@@ -201,15 +214,3 @@ def _forward(own: np.ndarray, areas: np.ndarray) -> Estimate:
 
 def _mean_ratio(own: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return metrics.mean_of_defined(metrics.transfer_ratios(own, reference))
-
-
-def needs(method: str) -> tuple[bool | None, bool | None]:
-    """Whether a method uses task boundaries and task ids; None for one this version lacks."""
-    from clrl.agents.methods import METHODS  # here: it imports torch, which plots do not need
-
-    known = METHODS.get(method)
-    return (known.uses_task_boundaries, known.uses_task_id) if known else (None, None)
-
-
-def _yes_no(flag: bool | None) -> str:
-    return {True: "yes", False: "no", None: "?"}[flag]

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from clrl.config import RunConfig
+from clrl.scores import NUMBERS
 
 CONNECT_SECONDS = 60.0
 CLOSE_SECONDS = 5.0
 
 
 class WandbMirror:
-    """Sends rows from a thread of its own; a problem is said once, and rows are then dropped.
+    """What sends rows from a thread of its own; a problem is said once, and rows are then dropped.
 
     wandb raises without a key, blocks without a server and may stop for many other reasons. All of
     that happens in the thread. Rows carry the step as a value of their own, because a continued
@@ -40,13 +41,16 @@ class WandbMirror:
             self._thread.start()
 
     def train(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Take rows of `train.jsonl`."""
+        """Take rows of `train.jsonl`: one per seed, or events."""
         known = ("step", "task")  # interleaved tasks have no current one
-        scalars = {name: rows[0][name] for name in known if rows[0][name] is not None}
+        scalars = {name: rows[0][name] for name in known if _is_number(rows[0].get(name))}
         for row in rows:
+            seed = f"/seed{row['seed']}" if "seed" in row else ""
+            if "event" in row:
+                row = {row["event"]: row.get("value")}
             for name, value in row.items():
-                if name not in ("seq", "step", "task", "seed", "event") and _is_number(value):
-                    scalars[f"train/{name}/seed{row.get('seed', '')}"] = value
+                if name not in ("seq", "step", "task", "seed") and _is_number(value):
+                    scalars[f"train/{name}{seed}"] = value
         self._put(scalars)
 
     def metrics(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -54,8 +58,8 @@ class WandbMirror:
         scalars: dict[str, Any] = {"step": rows[0]["step"]}
         for row in rows:
             task = f"{row['task']:02d}-{row['task_name']}"
-            for name in ("success", "success_last", "return"):
-                if _is_number(row[name]):
+            for name in NUMBERS:
+                if _is_number(row.get(name)):
                     scalars[f"{row['mode']}/{name}/{task}/seed{row['seed']}"] = row[name]
         self._put(scalars)
 

@@ -1,4 +1,4 @@
-"""Run directories with chosen success rates, as a run would have written them."""
+"""Run directories with chosen scores, as a run would have written them."""
 
 import json
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from clrl.envs.schedule import Schedule
 from clrl.results import CONFIG_FILE, METRICS_FILE, RUN_FILE, Record
 
 
@@ -15,11 +16,14 @@ def config(tasks: Sequence[str], evals_per_task: int, seeds: Sequence[int]) -> d
     """A configuration of 1,000 steps per evaluation."""
     return {
         "sequence": {
+            "family": "metaworld",
             "name": "made-up",
             "tasks": list(tasks),
             "steps_per_task": 1000 * evals_per_task,
+            "reveals": "task",
+            "score": "success",
+            "score_range": None,
             "horizon": 200,
-            "reward": "v2",
             "randomization": "random_init_all",
             "fixes": "patched",
         },
@@ -41,7 +45,7 @@ def config(tasks: Sequence[str], evals_per_task: int, seeds: Sequence[int]) -> d
 
 def write_run(
     directory: Path,
-    success: np.ndarray,
+    scores: np.ndarray,
     tasks: Sequence[str],
     seeds: Sequence[int] | None = None,
     state: str | None = "complete",
@@ -50,35 +54,48 @@ def write_run(
     """Write a run.
 
     Args:
-        directory: Made if it is not there.
-        success: [S, E, N]; NaN writes no line.
+        directory: made if it is not there.
+        scores: [S, E, N] success, or what the sequence's `score` is; NaN writes no line.
         tasks: [N] names.
         seeds: [S], by default 0, 1, ...
         state: `run.json`'s state; None writes no `run.json`.
-        changes: Settings to change, as section={name: value}.
+        changes: settings to change, as section={name: value}.
     """
-    seeds = range(len(success)) if seeds is None else seeds
-    settings = config(tasks, success.shape[1] // len(tasks), seeds)
+    seeds = range(len(scores)) if seeds is None else seeds
+    settings = config(tasks, scores.shape[1] // len(tasks), seeds)
     for section, values in changes.items():
         settings[section] = {**settings[section], **values}
-    period = settings["sequence"]["steps_per_task"] // settings["evaluation"]["evals_per_task"]
     directory.mkdir(parents=True)
     (directory / CONFIG_FILE).write_text(yaml.safe_dump(settings))
     if state is not None:
         (directory / RUN_FILE).write_text(json.dumps({"state": state}))
+    sequence, evals = settings["sequence"], settings["evaluation"]["evals_per_task"]
+    steps = Schedule(tasks, sequence["steps_per_task"]).evaluations(evals)
     record = Record(directory / METRICS_FILE)
     record.append(
         [
-            line((e + 1) * period, task, name, seed, mode, float(success[s, e, task]))
-            for e in range(success.shape[1])
+            row
+            for e, step in enumerate(steps)
             for task, name in enumerate(tasks)
             for s, seed in enumerate(seeds)
-            for mode in ("stochastic", "deterministic")
-            if not np.isnan(success[s, e, task])
+            if not np.isnan(scores[s, e, task])
+            for row in rows(sequence["score"], step, task, name, seed, float(scores[s, e, task]))
         ]
     )
     record.close()
     return directory
+
+
+def rows(
+    score: str, step: int, task: int, name: str, seed: int, value: float
+) -> list[dict[str, Any]]:
+    """The lines of one evaluation of a task and seed, as worlds with this score write them."""
+    modes = ("deterministic",) if score == "accuracy" else ("stochastic", "deterministic")
+    lines = [line(step, task, name, seed, mode, value) for mode in modes]
+    if score != "success":
+        for row in lines:
+            row |= {"success": None, "success_last": None, "return": None, score: value}
+    return lines
 
 
 def line(

@@ -23,7 +23,7 @@ from clrl.errors import ConfigError
 from clrl.evaluator import Evaluation, Simulators, evaluate
 from clrl.groups import join
 from clrl.logger import RunLogger
-from clrl.plots import average_performance, plot, task_matrix, task_success
+from clrl.plots import average_performance, plot, task_matrix, task_scores
 from clrl.results import read_run
 from clrl.tables import table
 from tests.clrl.rundirs import lines
@@ -129,7 +129,7 @@ def test_a_multi_task_row_has_a_performance_and_nothing_else(tmp_path: Path) -> 
     performance = success[:, -5:].mean()
     row = next(line for line in result.markdown().splitlines() if line.startswith("| multitask"))
     assert row.startswith(f"| multitask | 2 | {performance:.2f} [")
-    assert row.endswith("] | – | – | – | no | no |")
+    assert row.endswith("] | – | – | – | no | yes |")
     assert "multitask: Tasks take turns" in result.markdown()
     assert result.markdown().count("###") == 1 and result.problems == []
     numbers = json.loads(result.json())["tables"][0]["rows"]
@@ -151,7 +151,7 @@ def test_plots_of_multi_task_runs_have_no_task_changes(tmp_path: Path) -> None:
     groups = join([read_run(run)])
     (axes,) = average_performance(groups).axes
     assert len(axes.get_lines()) == 2 and not axes.texts  # the curve, and points between gaps
-    panel = task_success(groups).axes[0]
+    panel = task_scores(groups).axes[0]
     assert len(panel.patches) == 0
     matrix = task_matrix(groups).axes[0]
     assert [label.get_text() for label in matrix.get_yticklabels()] == ["6k", "12k", "18k"]

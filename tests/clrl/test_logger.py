@@ -1,3 +1,5 @@
+"""What a run says while it trains, and what Weights & Biases gets of it."""
+
 import io
 import os
 import threading
@@ -5,11 +7,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from clrl.config import LoggingConfig, RunConfig
+from clrl.envs.schedule import Schedule
 from clrl.logger import RunLogger
 from clrl.presets import base_config
 from clrl.wandb_mirror import WandbMirror
@@ -115,6 +119,71 @@ def test_a_reader_that_is_gone_does_not_end_the_run(tmp_path: Path) -> None:
     assert len((tmp_path / "log.txt").read_text().splitlines()) == 2
 
 
+def measured_by(score: str, lengths: int | list[int], interleaved: bool = False) -> Any:
+    """What the logger reads of a configuration."""
+    tasks = ("short", "long")
+    return SimpleNamespace(
+        sequence=SimpleNamespace(tasks=tasks, schedule=Schedule(tasks, lengths), score=score),
+        method=SimpleNamespace(interleaved=interleaved),
+        logging=LoggingConfig(),
+    )
+
+
+def scored(step: int, task: int, **numbers: float | None) -> list[dict[str, Any]]:
+    """Rows of one seed; a number that is not given is not known."""
+    known = {"success": None, "success_last": None, "return": None}
+    return [
+        {"step": step, "task": task, "task_name": "x", "seed": 0, "mode": mode, "episodes": 2,
+         **known, **numbers}
+        for mode in ("stochastic", "deterministic")
+    ]  # fmt: skip
+
+
+def said(config: Any, directory: Path, *evaluations: list[dict[str, Any]]) -> list[str]:
+    stream = io.StringIO()
+    logger = RunLogger(config, directory, stream, lambda: 0.0)
+    for rows in evaluations:
+        logger.metrics(rows)
+    logger.close()
+    return [line.removesuffix(" | - steps/s") for line in stream.getvalue().splitlines()]
+
+
+def test_returns_are_said_where_they_are_the_score(tmp_path: Path) -> None:
+    rows = scored(100, 0, **{"return": -1234.567}) + scored(100, 1, **{"return": 20.0})
+    assert said(measured_by("return", 1000), tmp_path, rows) == [
+        "step 100 of 2,000 | task 0 short: return -1234.57 | mean -607.28 of -1234.57 20.00"
+    ]
+
+
+def test_accuracy_is_that_of_the_deterministic_lines(tmp_path: Path) -> None:
+    rows = scored(100, 0, accuracy=0.25)
+    rows[0]["accuracy"] = 0.75
+    line = "step 100 of 2,000 | task 0 short: accuracy 0.25"
+    assert said(measured_by("accuracy", 1000), tmp_path, rows) == [line]
+
+
+def test_what_is_not_known_is_said_to_be_no_number(tmp_path: Path) -> None:
+    line = "step 100 of 2,000 | task 0 short: success nan"
+    assert said(measured_by("success", 1000), tmp_path, scored(100, 0)) == [line]
+
+
+def test_the_current_task_is_that_of_the_schedule(tmp_path: Path) -> None:
+    config = measured_by("success", [10, 990])
+    rows = [scored(step, task, success=0.5) for step, task in ((10, 0), (20, 1), (1000, 1))]
+    assert said(config, tmp_path, *rows) == [
+        "step 10 of 1,000 | task 0 short: success 0.50",
+        "step 20 of 1,000 | task 1 long: success 0.50",
+        "step 1,000 of 1,000 | task 1 long: success 0.50",
+    ]
+
+
+def test_interleaved_tasks_are_said_together(tmp_path: Path) -> None:
+    rows = scored(10, 0, success=0.5) + scored(10, 1, success=1.0)
+    assert said(measured_by("success", [10, 990], interleaved=True), tmp_path, rows) == [
+        "step 10 of 1,000 | all tasks: success 0.75 of 0.50 1.00"
+    ]
+
+
 def _with(wandb: Any) -> RunConfig:
     return replace(CONFIG, logging=LoggingConfig(wandb=wandb))
 
@@ -170,6 +239,25 @@ def test_wandb_gets_every_number_under_task_and_seed(
         {"step": 1500, "stochastic/success/01-reach-v3/seed0": 0.5},
     ]
     assert run.finished and warnings == []
+
+
+def test_wandb_gets_accuracy_and_numbers_of_events_and_nothing_that_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = FakeRun()
+    _fake(monkeypatch, run)
+    mirror, warnings = _mirror(_with("offline"), tmp_path)
+    mirror.start()
+    mirror.train([{"step": 5, "task": None, "event": "friction", "value": 0.296}])
+    mirror.train([start(5, 1, "reach-v3")])
+    mirror.metrics(scored(10, 1, accuracy=0.5)[1:])
+    mirror.close()
+    assert run.rows == [
+        {"step": 5, "train/friction": 0.296},
+        {"step": 5, "task": 1},
+        {"step": 10, "deterministic/accuracy/01-x/seed0": 0.5},
+    ]
+    assert warnings == []
 
 
 def test_a_failing_wandb_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,12 +32,10 @@ def test_a_missing_reference_is_a_dash_and_a_sentence(tmp_path: Path) -> None:
     [
         ("sequence", "steps_per_task", 12000),
         ("sequence", "horizon", 500),
-        ("sequence", "reward", "v1"),
         ("sequence", "randomization", "fixed20"),
         ("sequence", "fixes", "stock"),
         ("evaluation", "evals_per_task", 3),
         ("evaluation", "stochastic_episodes", 5),
-        ("evaluation", "success_rule", "last"),
         ("learner", "name", "ppo"),
         ("learner", "hidden_sizes", [256]),
         ("learner", "layer_norm", False),
@@ -62,6 +60,61 @@ def test_a_reference_that_differs_where_it_may_not_is_no_reference(
     (problem,) = result.problems
     assert "not there: reach-v3." in problem
     assert f"other is no reference for reach-v3: {section}.{name} {value!r}, not " in problem
+
+
+@pytest.mark.parametrize("other", [{"family": "custom"}, {"score": "return"}])
+def test_a_run_in_another_world_or_of_another_score_is_no_reference_and_not_hidden(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
+    write_run(tmp_path / "runs", SUCCESS, TASKS)
+    write_run(tmp_path / "other", np.zeros((1, 6, 1)), ["reach-v3"], sequence=other)
+
+    result = table([tmp_path], [tmp_path / "other"])
+
+    assert [section.sequence["tasks"] for section in result.sections] == [
+        ["reach-v3"],
+        list(TASKS),
+    ]
+    ((key, value),) = other.items()
+    assert f"is no reference for reach-v3: sequence.{key} {value!r}, not " in result.markdown()
+
+
+@pytest.mark.parametrize("reveals", ["boundaries", "nothing"])
+def test_what_a_sequence_reveals_does_not_matter_to_its_references(
+    tmp_path: Path, reveals: str
+) -> None:
+    told = {"reveals": reveals, "score_range": [0, 2]}
+    write_run(tmp_path / "run", SUCCESS, TASKS, sequence=told)
+    write_references(tmp_path / "references")
+
+    result = table([tmp_path])
+
+    assert result.problems == []
+    assert row(result)["forward_transfer"]["value"] == pytest.approx(0.1701926385, abs=5e-11)
+
+
+def test_a_reference_is_as_long_as_the_task_wherever_it_stands(tmp_path: Path) -> None:
+    lengths = {"steps_per_task": [600, 6000, 6000]}
+    write_run(tmp_path / "run", SUCCESS, TASKS, sequence=lengths)
+    write_references(tmp_path / "references")
+
+    (problem,) = table([tmp_path]).problems
+
+    assert "not there: hammer-v3." in problem
+    assert problem.endswith("for hammer-v3: sequence.steps_per_task 6000, not 600.")
+    write_references(tmp_path / "short", TASKS[:1], sequence={"steps_per_task": 600})
+    assert table([tmp_path]).problems == []
+
+
+def test_a_task_of_two_lengths_has_no_reference(tmp_path: Path) -> None:
+    tasks = ("push-v3", "push-v3")
+    lengths = {"steps_per_task": [6000, 600]}
+    write_run(tmp_path / "run", random_success(2, 6, 2), tasks, sequence=lengths)
+    write_references(tmp_path / "references", ("push-v3",))
+
+    (problem,) = table([tmp_path]).problems
+
+    assert problem.endswith("for push-v3: sequence.steps_per_task 6000, not 600.")
 
 
 def test_other_learner_differences_are_listed(tmp_path: Path) -> None:

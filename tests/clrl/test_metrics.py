@@ -17,7 +17,6 @@ from clrl.metrics import (
     forgetting,
     forward_transfer,
     performance,
-    reference_transfer,
 )
 
 
@@ -53,10 +52,10 @@ def some_success(seeds: int = 3, n: int = 4, tasks: int = 3) -> st.SearchStrateg
 
 def test_worked_example_gives_the_means_at_both_ends() -> None:
     np.testing.assert_allclose(
-        metrics.final_success(SUCCESS), [[0.28, 0.72, 0.76], [0.50, 0.86, 0.66]], atol=1e-12
+        metrics.final_score(SUCCESS), [[0.28, 0.72, 0.76], [0.50, 0.86, 0.66]], atol=1e-12
     )
     np.testing.assert_allclose(
-        metrics.learned_success(SUCCESS), [[0.60, 0.66, 0.76], [0.50, 0.72, 0.66]], atol=1e-12
+        metrics.learned_score(SUCCESS), [[0.60, 0.66, 0.76], [0.50, 0.72, 0.66]], atol=1e-12
     )
 
 
@@ -184,30 +183,26 @@ def test_backward_transfer_of_one_task_is_not_defined() -> None:
     assert np.isnan(backward_transfer(np.ones((2, 5, 1)))).all()
 
 
-TRANSFERS = np.array([[0.5, 0.2, -0.1], [0.1, 0.6, 0.3], [0.0, 0.4, 0.7]])
+def test_the_range_of_a_task_goes_from_the_first_evaluation_to_the_last_window() -> None:
+    curves = np.array([[-9, -5, -2, -2, -2, -1, -1], [-7, -6, -3, -2, -1, -1, -2.0]])[:, :, None]
+
+    assert metrics.learned_range(curves) == pytest.approx((-8, -1.7), abs=1e-12)
+    assert metrics.learned_range(curves, window=1) == pytest.approx((-8, -1.5), abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("sequence", "expected"), [([0, 1, 2], 0.5 / 3), ([0, 1, 2, 0, 1, 2], 2.3 / 6), ([1], 0.0)]
-)
-def test_reference_transfer_equals_the_worked_example(sequence: list[int], expected: float) -> None:
-    assert reference_transfer(TRANSFERS, sequence) == pytest.approx(expected, abs=1e-12)
+def test_normalised_scores_are_shares_of_each_tasks_range() -> None:
+    ranges = np.array([[-200, -100], [0, 1], [3, 3], [5, 2], [np.nan, np.nan]])
+
+    shares = metrics.normalised(np.array([[-150, 0.25, 3, 3, 3], [-250, 1, 4, 4, 4]]), ranges)
+
+    np.testing.assert_array_equal(shares, [[0.5, 0.25, *[np.nan] * 3], [-0.5, 1, *[np.nan] * 3]])
 
 
-@given(arrays(float, (4, 4), elements=st.floats(-3, 1)), st.lists(st.integers(0, 3), min_size=1))
-def test_reference_transfer_is_at_least_that_of_the_previous_task(
-    matrix: np.ndarray, sequence: list[int]
-) -> None:
-    previous = sum(matrix[a, b] for a, b in zip(sequence, sequence[1:], strict=False))
-    assert reference_transfer(matrix, sequence) >= previous / len(sequence) - 1e-12
-
-
-def test_stream_metrics_equal_the_worked_example() -> None:
-    accuracy = np.array([[0.9, 0, 0], [0.7, 0.95, 0], [0.5, 0.8, 0.9]])
-
-    assert metrics.stream_accuracy(accuracy) == pytest.approx(2.2 / 3, abs=1e-12)
-    assert metrics.stream_backward_transfer(accuracy) == pytest.approx(-0.275, abs=1e-12)
-    assert metrics.stream_forgetting(accuracy) == pytest.approx(0.275, abs=1e-12)
+@given(some_success())
+def test_a_range_of_0_to_1_changes_no_bit(scores: np.ndarray) -> None:
+    areas = auc(scores)
+    ranges = np.array([[0.0, 1.0]] * 3)
+    assert metrics.normalised(areas, ranges).tobytes() == areas.tobytes()
 
 
 @given(some_success())

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from clrl.groups import join
-from clrl.panels import average_performance_panels, task_success_panels
+from clrl.panels import average_performance_panels, task_score_panels
 from clrl.plots import MOST, plot
 from clrl.results import read_run
 from clrl.statistics import curve_intervals, fresh_sampler
@@ -41,12 +41,13 @@ def test_task_success_is_an_image_of_tasks_and_evaluations(tmp_path: Path) -> No
     success = economical(random_success(2, 6, 3))
     group = join([read_run(write_run(tmp_path / "run", success, TASKS))])
 
-    axes = task_success_panels(group).axes[0]
+    axes = task_score_panels(group).axes[0]
 
     image = axes.images[0].get_array()
     assert image is not None
     np.testing.assert_allclose(np.ma.filled(image, np.nan), success.mean(axis=0).T)
-    assert axes.images[0].get_extent() == [0, 18_000, 2.5, -0.5]
+    assert list(axes.images[0].get_extent()) == [0, 18_000, -0.5, 2.5]
+    assert axes.get_ylim() == (2.5, -0.5)  # the first task above
     boxes = [patch.get_bbox().bounds for patch in axes.patches]  # type: ignore[attr-defined]
     assert boxes == [(6_000 * task, task - 0.5, 6_000, 1) for task in range(3)]
     assert [label.get_text() for label in axes.get_yticklabels()] == [
@@ -54,6 +55,32 @@ def test_task_success_is_an_image_of_tasks_and_evaluations(tmp_path: Path) -> No
         "1 push",
         "2 reach",
     ]
+
+
+def test_panels_of_returns_of_tasks_of_different_lengths(tmp_path: Path) -> None:
+    scores = random_success(2, 4, 3) * 900 - 500
+    scores[:, :8, 0] = np.nan
+    told = {"score": "return", "steps_per_task": [400, 4000, 1600]}
+    groups = join([read_run(write_run(tmp_path / "run", scores, TASKS, sequence=told))])
+
+    axes = task_score_panels(groups).axes[0]
+
+    image = axes.images[0]
+    values = image.get_array()
+    assert values is not None
+    means = scores.mean(axis=0).T
+    np.testing.assert_allclose(np.ma.filled(values, np.nan), means)
+    assert image.get_clim() == (np.nanmin(means), np.nanmax(means))
+    edges = [100, 200, 300, 400, 1400, 2400, 3400, 4400, 4800, 5200, 5600, 6000]
+    assert image._Ax.tolist() == [0, *edges]  # type: ignore[attr-defined]
+    boxes = [patch.get_bbox().bounds for patch in axes.patches]  # type: ignore[attr-defined]
+    assert boxes == [(0, -0.5, 400, 1), (400, 0.5, 4000, 1), (4400, 1.5, 1600, 1)]
+    assert axes.get_xlim() == (0, 6000)
+
+    curves = average_performance_panels(groups).axes[0]
+    changes = [line for line in curves.get_lines() if line.get_linestyle() == ":"]
+    assert [np.asarray(line.get_xdata())[0] for line in changes] == [400, 4400]
+    assert curves.get_ylim()[0] < np.nanmin(scores.mean(axis=(0, 2)))
 
 
 def test_more_groups_than_colours_get_panels(

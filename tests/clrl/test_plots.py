@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from clrl.errors import ConfigError
 from clrl.groups import join
-from clrl.plots import average_performance, plot, task_matrix, task_success
+from clrl.plots import average_performance, plot, task_matrix, task_scores
 from clrl.results import read_run
 from clrl.statistics import curve_intervals, fresh_sampler
 from tests.clrl.synthetic import economical, random_success, write_run
@@ -66,7 +66,7 @@ def test_every_task_has_a_panel_with_its_own_curve(tmp_path: Path) -> None:
     success = random_success(2, 4, 3)
     group = join([read_run(write_run(tmp_path / "run", success, TASKS))])
 
-    panels = task_success(group).axes
+    panels = task_scores(group).axes
 
     assert [axes.get_title(loc="left") for axes in panels] == ["0 hammer", "1 push", "2 reach"]
     for task, axes in enumerate(panels):
@@ -77,7 +77,7 @@ def test_long_curves_are_thinned_within_blocks_and_this_is_said(tmp_path: Path) 
     success = random_success(1, 300, 1)
     group = join([read_run(write_run(tmp_path / "run", success, TASKS[:1]))])
 
-    figure = task_success(group)
+    figure = task_scores(group)
 
     np.testing.assert_allclose(
         first_line(figure.axes[0]), success[0, :, 0].reshape(150, 2).mean(axis=1)
@@ -109,6 +109,63 @@ def test_matrix_leaves_out_what_was_not_evaluated(tmp_path: Path) -> None:
         [True, False, True],
         [False, False, False],
     ]
+
+
+LENGTHS = {"steps_per_task": [400, 4000, 1600]}
+EVALUATIONS = [100, 200, 300, 400, 1400, 2400, 3400, 4400, 4800, 5200, 5600, 6000]
+
+
+def test_tasks_of_different_lengths_stand_where_they_are(tmp_path: Path) -> None:
+    success = random_success(2, 4, 3)
+    group = join([read_run(write_run(tmp_path / "run", success, TASKS, sequence=LENGTHS))])
+
+    (axes,) = average_performance(group).axes
+
+    assert np.asarray(axes.get_lines()[0].get_xdata()).tolist() == EVALUATIONS
+    assert axes.get_xlim() == (0, 6000)
+    changes = [line for line in axes.get_lines() if line.get_linestyle() == ":"]
+    assert [np.asarray(line.get_xdata())[0] for line in changes] == [400, 4400]
+    assert [text.xy[0] for text in axes.texts] == [200, 2400, 5200]  # type: ignore[attr-defined]
+    shaded = [panel.patches[0].get_extents() for panel in task_scores(group).axes]
+    inverse = [panel.transData.inverted() for panel in task_scores(group).axes]
+    found = [tuple(i.transform(box)[:, 0].round()) for i, box in zip(inverse, shaded, strict=True)]
+    assert found == [(0, 400), (400, 4400), (4400, 6000)]
+
+
+def test_the_matrix_of_interleaved_tasks_names_the_true_steps(tmp_path: Path) -> None:
+    told = {**LENGTHS, "interleaved": True}
+    run = write_run(tmp_path / "run", random_success(2, 4, 3), TASKS, sequence=told)
+    axes = task_matrix(join([read_run(run)])).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["400", "4.4k", "6k"]
+
+
+def test_returns_are_drawn_as_far_as_they_go_and_named(tmp_path: Path) -> None:
+    scores = random_success(2, 4, 3) * np.array([10, 3000, -60_000]) - 50
+    run = write_run(tmp_path / "run", scores, TASKS, sequence={"score": "return"})
+    groups = join([read_run(run)])
+
+    average = average_performance(groups)
+    (axes,) = average.axes
+    assert axes.get_ylabel() == "return, mean over tasks"
+    low, high = axes.get_ylim()
+    assert low < scores.mean(axis=2).min() and high > scores.mean(axis=2).max() - 1
+    assert average._supxlabel.get_text().startswith("Return of the stochastic evaluation ep")  # type: ignore[attr-defined]
+
+    for task, panel in enumerate(task_scores(groups).axes):
+        low, high = panel.get_ylim()
+        values = scores[:, :, task].mean(axis=0)
+        assert low < values.min() and values.max() < high < low + 3 * np.ptp(scores[:, :, task])
+
+    figure = task_matrix(groups)
+    image = figure.axes[0].images[0]
+    matrix = np.asarray(image.get_array())
+    assert image.get_clim() == (matrix.min(), matrix.max())
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert len(texts) == 9 and texts[2].endswith("k") and len(max(texts, key=len)) <= 5
+    assert [axes.get_ylabel() for axes in figure.axes] == ["after training on", "return"]
+
+    names = [path.name for path in plot([run], tmp_path / "plots")]
+    assert names == ["average-performance.png", "task-return.png", "task-matrix.png"]
 
 
 @pytest.mark.filterwarnings("error")

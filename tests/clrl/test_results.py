@@ -115,13 +115,46 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert (run.seeds, run.tasks, run.state) == ((4, 7), TASKS, "complete")
 
 
-def test_null_return_and_last_step_success_are_nan(run: Path) -> None:
-    rewrite(run, 1, success_last=None, **{"return": None})
+def test_what_is_not_known_is_nan_and_evaluated_all_the_same(run: Path) -> None:
+    rewrite(run, 1, success=None, success_last=None, **{"return": None})
 
     read = read_run(run)
 
-    assert np.isnan([read.success_last[0, 0, 0], read.returns[0, 0, 0]]).all()
-    assert np.isnan(read.returns).sum() == 1
+    for values in (read.scores, read.success, read.success_last, read.returns):
+        assert np.isnan(values[0, 0, 0]) and np.isnan(values).sum() == 1
+    assert read.evaluated.all() and not np.isnan(read.deterministic).any()
+
+
+@pytest.mark.parametrize("score", ["success", "return", "accuracy"])
+def test_scores_are_what_the_sequence_is_measured_by(tmp_path: Path, score: str) -> None:
+    values = random_success(2, 3, 2)
+
+    run = read_run(write_run(tmp_path / "run", values, TASKS, sequence={"score": score}))
+
+    np.testing.assert_array_equal(run.scores, values)
+    assert run.score.name == score
+    assert np.isnan(run.success).all() == (score != "success")
+    np.testing.assert_array_equal(run.returns, {"success": 1000 * values, "return": values}.get(
+        score, np.full_like(values, np.nan)))  # fmt: skip
+
+
+def test_tasks_may_differ_in_length(tmp_path: Path) -> None:
+    values = random_success(1, 3, 2)
+
+    run = read_run(write_run(
+        tmp_path / "run", values, TASKS, sequence={"steps_per_task": [30, 1200]}
+    ))  # fmt: skip
+
+    assert run.steps.tolist() == [10, 20, 30, 430, 830, 1230]
+    assert run.schedule.changes == (30,)
+    np.testing.assert_array_equal(run.scores, values)
+
+
+def test_the_last_recorded_step_is_known(tmp_path: Path) -> None:
+    values = random_success(1, 3, 2)
+    values[:, 4:] = np.nan
+    assert read_run(write_run(tmp_path / "a", values, TASKS)).last_step == 4000
+    assert read_run(write_run(tmp_path / "b", values * np.nan, TASKS)).last_step == 0
 
 
 @pytest.mark.parametrize("torn", [b'{"seq": 24, "st', b"\x00\x00\x00\n", b"\xff\xfe"])
@@ -148,7 +181,7 @@ def test_a_torn_last_line_is_ignored(run: Path, torn: bytes) -> None:
         ({"mode": "greedy"}, "mode 'greedy' is not one of"),
         ({"episodes": 0}, "episodes 0 is not"),
         ({"success": 1.1}, "success 1.1 is not in 0..1"),
-        ({"success": None}, "success None is not in 0..1"),
+        ({"accuracy": 1.5}, "accuracy 1.5 is not in 0..1"),
         ({"success": float("nan")}, "success nan is not in 0..1"),
         ({"success_last": "0.1"}, "success_last '0.1' is not in 0..1"),
         ({"return": float("inf")}, "return inf is not a finite number"),
@@ -211,8 +244,15 @@ def test_a_damaged_file_is_named(run: Path, name: str, text: str, message: str) 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("evals_per_task: 3", "evals_per_task: 7", "must be a multiple"),
-        ("evals_per_task: 3", "evals_per_task: 0", "must be a multiple"),
+        ("evals_per_task: 3", "evals_per_task: 7", "evals_per_task is 7; it must divide"),
+        ("evals_per_task: 3", "evals_per_task: 0", "evals_per_task is 0; it must be"),
+        ("steps_per_task: 3000", "steps_per_task: [3000]", "one number or one per task"),
+        ("steps_per_task: 3000", "steps_per_task: []", "one number or one per task"),
+        ("steps_per_task: 3000", "steps_per_task: [3000, 0]", "whole numbers >= 1, got 0"),
+        ("score: success", "score: fame", "score is 'fame'; it is one of success, return, acc"),
+        ("reveals: task", "reveals: all", "reveals is 'all'; it is one of task, boundaries, noth"),
+        ("score_range: null", "score_range: [1, 1]", "null or .low, high."),
+        ("score_range: null", "score_range: 3", "null or .low, high."),
         ("- 7", "- 4", "has a seed twice"),
         ("seeds:\n- 4\n- 7", "seeds: []", "not empty"),
     ],

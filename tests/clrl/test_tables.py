@@ -12,6 +12,7 @@ from clrl.errors import ConfigError, DamagedData
 from clrl.metrics import auc, forgetting, performance
 from clrl.statistics import fresh_sampler, mean_interval
 from clrl.tables import Table, table
+from clrl.told import NOTE
 from tests.clrl.synthetic import economical, random_success, write_run
 from tests.clrl.test_metrics import REFERENCES, SUCCESS
 
@@ -75,17 +76,20 @@ def test_worked_example_comes_out_of_run_directories(tmp_path: Path) -> None:
     assert result.problems == []
 
 
-def test_rows_stand_in_the_order_of_the_methods_with_what_these_need(tmp_path: Path) -> None:
+def test_rows_stand_in_the_order_of_the_methods_with_what_these_use(tmp_path: Path) -> None:
+    tells_nothing = {"multi_head": False, "exploration_steps": 0, "learning_starts": 0}
     for name in ("ewc", "finetuning", "from-the-future"):
-        write_run(tmp_path / name, SUCCESS, TASKS, method={"name": name})
+        write_run(tmp_path / name, SUCCESS, TASKS, method={"name": name}, learner=tells_nothing)
 
-    lines = table([tmp_path]).markdown().splitlines()
+    text = table([tmp_path]).markdown()
 
-    assert [line.split(" | ")[-2:] for line in lines if line.startswith("| ")][2:] == [
-        ["no", "no |"],
-        ["yes", "no |"],
-        ["?", "? |"],
+    lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+    assert [[line[0], *line[-2:]] for line in lines] == [
+        ["| finetuning", "no", "no |"],
+        ["| ewc", "yes", "no |"],
+        ["| from-the-future", "?", "? |"],
     ]
+    assert text.count(NOTE) == 1
 
 
 def test_tables_without_all_cells_equal_those_with_all(tmp_path: Path) -> None:
