@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from dataclasses import dataclass, field, make_dataclass
@@ -220,19 +219,24 @@ class RunConfig:
         return Path("runs", f"{_as_folder(self.sequence)}-{method}-{self.hash}")
 
 
-@functools.cache
-def run_type(family: type[SequenceConfig], settings: type) -> type[RunConfig]:
+def run_type(family: type[SequenceConfig], settings: Any) -> type[RunConfig]:
     """Return the configuration of a learner on a family of worlds, whose flags are theirs."""
-    name: Any = settings.name  # type: ignore[attr-defined]
-    return make_dataclass(
-        f"{family.family}_{name}_Run",
-        [
-            ("sequence", Annotated[family, tyro.conf.arg(name="")]),
-            ("learner", Annotated[settings, tyro.conf.arg(name=name)], field(default=settings())),
-        ],
-        bases=(RunConfig,),
-        frozen=True,
-    )
+    key = family, settings
+    if key not in _RUN_TYPES:
+        learner = Annotated[settings, tyro.conf.arg(name=settings.name)]
+        _RUN_TYPES[key] = make_dataclass(
+            f"{family.family}_{settings.name}_Run",
+            [
+                ("sequence", Annotated[family, tyro.conf.arg(name="")]),
+                ("learner", learner, field(default=settings())),
+            ],
+            bases=(RunConfig,),
+            frozen=True,
+        )
+    return _RUN_TYPES[key]
+
+
+_RUN_TYPES: dict[tuple[Any, Any], type[RunConfig]] = {}
 
 
 def find_family(name: Any) -> type[SequenceConfig]:

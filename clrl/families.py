@@ -135,7 +135,7 @@ class MetaWorldSequence(SequenceConfig):
 
     score: Score = "success"
     """What tables and plots read of an episode: its success (Continual World) or its return."""
-    horizon: int = number(200, least=1, most=500)  # type: ignore[assignment]
+    horizon: int = number(200, least=1, most=500)
     """Steps of an episode, at most 500 (Continual World: 200)."""
     randomization: Literal["random_init_all", "deterministic"] = "random_init_all"
     """Positions drawn at every reset (Continual World), or always the same."""
@@ -151,7 +151,8 @@ class MetaWorldSequence(SequenceConfig):
         from clrl.envs.metaworld import continual_world  # it imports Meta-World
 
         own = {"horizon": self.horizon, "randomization": self.randomization, "fixes": self.fixes}
-        return continual_world(self.tasks, self.steps_per_task, interleaved, **self.told, **own)
+        settings: dict[str, Any] = {**self.told, **own}
+        return continual_world(self.tasks, self.steps_per_task, interleaved, **settings)
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -284,13 +285,10 @@ class ToySequence(SequenceConfig):
 
 
 FAMILIES: dict[str, type[SequenceConfig]] = {
-    kind.family: kind
-    for kind in (
-        MetaWorldSequence,
-        GymnasiumSequence,
-        FunctionSequence,
-        CustomSequence,
-        ToySequence,
-    )
+    "metaworld": MetaWorldSequence,
+    "gymnasium": GymnasiumSequence,
+    "function": FunctionSequence,
+    "custom": CustomSequence,
+    "toy": ToySequence,
 }
 """Families of worlds by name."""

@@ -64,7 +64,8 @@ class First:
     Attributes:
         method: the first word, None without one.
         help: whether the help is asked for.
-        sequence, learner, preset, config, reveals, seeds: the flags of these names, None if not given.
+        sequence, learner, preset, config, reveals, seeds: the flags of these names, None where not
+            given.
     """
 
     method: str | None

@@ -56,7 +56,7 @@ def _same_worlds(one: TaskSequence, other: TaskSequence) -> bool:
 
 
 def _of_metaworld(sequence: TaskSequence) -> dict[str, Any] | None:
-    """Return the settings that all tasks share, None unless they are Meta-World's by their names."""
+    """Return the settings that all tasks share, None unless they are Meta-World's."""
     imported = sys.modules.get("clrl.envs.metaworld")  # whoever made such a world imported it
     kind = getattr(imported, "MetaWorld", None)
     settings: list[dict[str, Any]] = []
@@ -70,7 +70,7 @@ def _of_metaworld(sequence: TaskSequence) -> dict[str, Any] | None:
 
 
 def _of_gymnasium(sequence: TaskSequence) -> tuple[str, ...] | None:
-    """Return the texts of the worlds, None unless all are made by `partial(gymnasium.make, ...)`."""
+    """Return the texts of the worlds, None unless all are `partial(gymnasium.make, ...)`."""
     texts = []
     for maker in sequence.makers:
         if not isinstance(maker, partial) or maker.func is not gym.make or len(maker.args) != 1:

@@ -117,7 +117,7 @@ class AgentOnWorlds(_Learning):
         self.learner.learn(steps, callback=_Watching(watch), reset_num_timesteps=False)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the agent's state with that of its environments; the buffer's tensors are views."""
+        """Return the agent's state with that of its environments; buffers are views."""
         state = self.learner.state_dict(copy_data=False)
         state["json"]["environments"] = self.env.states()
         return state

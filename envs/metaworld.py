@@ -178,7 +178,9 @@ def continual_world(
         tasks: "CW10", "CW20", one task's name, or a list of names.
         steps_per_task: steps spent on each task (the papers: one million).
         interleaved: let the tasks take turns, an episode each (`InterleavedTasks`).
-        reveals, score, score_range: see `TaskSequence`.
+        reveals: what an agent is told, see `TaskSequence`.
+        score: what tables read.
+        score_range: the scores between which a task is learned.
         settings: of every task, see `MetaWorld`: horizon, randomization, fixes, render_mode.
 
     Raises:

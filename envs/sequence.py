@@ -20,9 +20,9 @@ class TaskSequence(gym.Env):
     """Tasks one after the other, `steps_per_task` steps on each, in one environment.
 
     An observation is float32: the task's own numbers, then a one-hot of the task where the sequence
-    reveals it (and has more than one). A task's last step truncates its episode, and the `reset()` after it
-    returns the next task's first observation. After the sequence's last step `reset()` still
-    returns an observation (an SB3 VecEnv resets by itself) and `step` raises.
+    reveals it (and has more than one). A task's last step truncates its episode, and the `reset()`
+    after it returns the next task's first observation. After the sequence's last step `reset()`
+    still returns an observation (an SB3 VecEnv resets by itself) and `step` raises.
 
     `reset(seed=s)` starts the sequence from its first task and fixes everything that follows: task
     k's environment is seeded once, at its first reset, with a number drawn from

@@ -15,7 +15,8 @@ from typing import NoReturn
 from clrl import demo, errors
 from clrl.errors import ConfigError
 from clrl.jobs import Job, run_all
-from clrl.names import parse_tasks, sequence_name
+from clrl.names import sequence_name
+from clrl.sequences import sequence_named
 from clrl.signals import end_like_ctrl_c
 
 HERE = Path(__file__).parent
@@ -78,7 +79,7 @@ def jobs(flags: argparse.Namespace, others: Sequence[str]) -> list[Job]:
     """Return all runs: a row for every method, then a reference for each task."""
     from clrl.agents.methods import METHODS  # here: it imports torch
 
-    tasks = tuple(dict.fromkeys(parse_tasks(flags.sequence)))
+    tasks = tuple(dict.fromkeys(sequence_named(flags.sequence).tasks))
     common = ["--seeds", flags.seeds, "--parity", flags.parity]
     if flags.steps_per_task is not None:
         common += ["--steps-per-task", str(flags.steps_per_task)]

@@ -117,7 +117,7 @@ def test_tasks_of_different_lengths_are_counted_one_by_one() -> None:
 
 def test_the_numbers_of_the_classifier_are_counted() -> None:
     from clrl.agents.classifier import Classifier
-from clrl.envs.streams import ToyStream
+    from clrl.envs.streams import ToyStream
 
     stream = ToyStream(n_tasks=3)
     learner = Classifier(stream)

@@ -15,18 +15,19 @@ from clrl.agents.replay import ReplayBuffer
 from clrl.agents.rollout import Rollout
 from clrl.agents.settings import PPOSettings, SACSettings
 from clrl.agents.spaces import TaskSpaces
-from clrl.builder import AGENTS, build_agent
+from clrl.builder import AGENTS, build
 from clrl.cli import main
-from clrl.config import RunConfig, SequenceConfig
+from clrl.config import RunConfig
 from clrl.costs import estimate
 from clrl.envs.tasks import CW10
 from clrl.errors import ConfigError
+from clrl.families import MetaWorldSequence
 from clrl.presets import base_config
 from clrl.resources import available_memory, check_resources, need, stored_rows
 from tests.agents import tiny
 
 CW20 = CW10 * 2
-OBSERVATION, ACTION = SequenceConfig.observation_dim, SequenceConfig.action_dim
+OBSERVATION, ACTION = MetaWorldSequence(CW10).sizes
 GIB = 2**30
 
 
@@ -65,7 +66,7 @@ def agent_of(config: RunConfig) -> Any:
 
 
 def test_perfect_memory_of_cw20_takes_at_most_7_gb_per_seed() -> None:
-    config = base_config(CW20, "perfect-memory")
+    config = base_config("CW20", "perfect-memory")
     assert stored_rows(config) == 20_000_000
     assert 6.6e9 < need(config).of_seeds < 7e9
     five = need(replace(config, seeds=(0, 1, 2, 3, 4)))
@@ -85,8 +86,8 @@ def test_a_row_takes_the_bytes_that_are_counted(store: Any) -> None:
 def test_a_short_run_stores_no_more_rows_than_it_has_steps(learner: str, method: str) -> None:
     if learner in METHODS[method].refusals():
         return
-    short = base_config(CW10, method, "small", learner)
-    steps = short.sequence.steps_per_task
+    short = base_config("CW10", method, "small", learner)
+    steps = short.sequence.schedule.lengths[0]
     if learner == "ppo":
         assert stored_rows(with_learner(short, n_steps=70)) == 140
         return
@@ -97,14 +98,14 @@ def test_a_short_run_stores_no_more_rows_than_it_has_steps(learner: str, method:
 
 
 def test_the_agent_s_buffer_has_no_row_that_stays_empty() -> None:
-    config = with_learner(base_config(("push-v3",), "ewc", "small"), buffer_size=20_000_000)
-    agent: Any = build_agent(config)
-    assert agent.buffer.capacity == config.sequence.steps_per_task
+    config = with_learner(base_config("push-v3", "ewc", "small"), buffer_size=20_000_000)
+    agent: Any = build(config).learner
+    assert agent.buffer.capacity == config.sequence.schedule.total
 
 
 @pytest.mark.parametrize("learner", AGENTS)
 def test_the_numbers_of_the_networks_are_those_of_the_agent(learner: str) -> None:
-    config = base_config(("push-v3", "reach-v3"), "finetuning", "small", learner)
+    config = base_config("push-v3,reach-v3", "finetuning", "small", learner)
     agent = agent_of(config)
     policy, everything = config.learner.network_numbers(OBSERVATION, ACTION, 2)
     assert sum(p.numel() for p in agent.network().parameters()) == policy
@@ -115,7 +116,7 @@ def test_the_numbers_of_the_networks_are_those_of_the_agent(learner: str) -> Non
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_a_method_keeps_is_counted(method: str) -> None:
-    small = base_config(("push-v3", "reach-v3"), method, "small")
+    small = base_config("push-v3,reach-v3", method, "small")
     config = replace(small, method=tiny.method(method), seeds=(0, 1))
     agent = agent_of(config)
     for task in (0, 1):
@@ -172,7 +173,7 @@ def test_version_1_limits_count_too_also_where_the_path_is_the_host_s(
 def test_too_little_memory_is_refused_with_numbers_and_what_to_change(
     tmp_path: Path, machine: Any
 ) -> None:
-    config = replace(base_config(CW20, "perfect-memory"), seeds=(0, 1))
+    config = replace(base_config("CW20", "perfect-memory"), seeds=(0, 1))
     check_resources(config, tmp_path / "new")
     machine(10.0)
     with pytest.raises(ConfigError) as refusal:
@@ -204,12 +205,12 @@ def test_the_command_refuses_before_anything_is_written(
 
 
 def test_updates_of_ppo_are_epochs_times_minibatches_of_every_rollout() -> None:
-    config = base_config(CW10, "finetuning", learner="ppo")
+    config = base_config("CW10", "finetuning", learner="ppo")
     config = with_learner(config, n_steps=2048, batch_size=100, n_epochs=3)
-    config = replace(config, sequence=SequenceConfig(CW10, 10_000))
+    config = replace(config, sequence=MetaWorldSequence(CW10, 10_000))
     assert estimate(config).updates == 48 * 3 * 21  # 100,000 steps hold 48 rollouts
 
 
 def test_interleaved_tasks_wait_for_their_first_update_once() -> None:
-    updates = {name: estimate(base_config(CW10, name)).updates for name in ("l2", "multitask")}
+    updates = {name: estimate(base_config("CW10", name)).updates for name in ("l2", "multitask")}
     assert updates["multitask"] - updates["l2"] == 9 * 1_000

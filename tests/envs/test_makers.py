@@ -9,7 +9,7 @@ import numpy as np
 from clrl.envs.makers import world_key
 
 
-def make(gravity: float, size: int = 1) -> float:
+def make(gravity: Any, size: int = 1) -> Any:
     return gravity * size
 
 
@@ -18,7 +18,10 @@ def closure(gravity: float) -> Callable[[], float]:
 
 
 def default(gravity: float) -> Callable[[], float]:
-    return lambda g=gravity: g
+    def fall(g: float = gravity) -> float:
+        return g
+
+    return fall
 
 
 def recursive(gravity: float) -> Callable[[int], float]:

@@ -24,4 +24,4 @@ def test_both_classes_occur() -> None:
 @pytest.mark.parametrize("field", ["n_tasks", "dim", "examples"])
 def test_sizes_below_one_are_refused(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field} is 0; it must be at least 1"):
-        ToyStream(**{field: 0})
+        ToyStream(**{field: 0})  # type: ignore[arg-type]
