@@ -24,11 +24,12 @@ class Acting(Learner):
     Attributes:
         spaces: how to read observations and write actions.
         settings: of the learner.
+        acting_task: the task that all seeds act in, or of interleaved tasks each seed's, [S].
     """
 
+    acting_task: int | np.ndarray
     spaces: TaskSpaces
     settings: Any
-    device: torch.device
 
     @abstractmethod
     def act_on_features(self, features: np.ndarray, task: Any, noise: np.ndarray) -> np.ndarray:
@@ -44,7 +45,7 @@ class Acting(Learner):
     @property
     def n_heads(self) -> int:
         """Output heads of every network: one per task, or one for all."""
-        return self.n_tasks if self.settings.multi_head else 1
+        return self.spaces.n_ids if self.settings.multi_head else 1
 
     @property
     def input_dim(self) -> int:
@@ -61,22 +62,32 @@ class Acting(Learner):
         one_hot = F.one_hot(task, self.spaces.one_hot_dim).to(features.dtype)
         return torch.cat([features, one_hot], dim=-1)
 
+    def acting_heads(self) -> int | Tensor:
+        """Return the task that all seeds act in, or their tasks [S, 1]."""
+        if isinstance(self.acting_task, int):
+            return self.acting_task
+        return torch.from_numpy(self.acting_task).to(self.device).unsqueeze(1)
+
     def act(
         self, obs: np.ndarray, deterministic: np.ndarray | bool, noise: np.ndarray | None = None
     ) -> np.ndarray:
         """Return the environment's actions [S, K, A] for observations [S, K, D].
 
-        Draws nothing, but for the weights of a method with `noisy_weights`: one draw, from the
-        EVALUATION stream, serves all rows of a kind (deterministic or not).
+        A method with `noisy_weights` draws its weights from the EVALUATION stream: one draw serves
+        all rows of a kind (deterministic or not).
 
         Args:
             obs: observations with the task's one-hot.
             deterministic: for all rows, or [K].
-            noise: standard normal [S, K, A] for the rows that are not deterministic.
+            noise: standard normal [S, K, A] for the rows that are not deterministic; None draws it
+                from the EVALUATION stream, if there are such rows.
         """
-        if noise is None:
-            noise = np.zeros((*obs.shape[:2], self.spaces.action_dim), np.float32)
         mode = np.broadcast_to(np.asarray(deterministic), obs.shape[1:2])
+        shape = (obs.shape[1], self.spaces.action_dim)
+        if noise is None and not mode.all():
+            noise = self.streams.normal(randomness.EVALUATION, shape)
+        elif noise is None:
+            noise = np.zeros((self.n_seeds, *shape), np.float32)
         noise = np.where(mode[:, None], np.float32(0.0), noise)
         tasks = self.spaces.tasks(obs)
         task = tasks if isinstance(tasks, int) else torch.from_numpy(tasks).to(self.device)
@@ -99,7 +110,10 @@ class Acting(Learner):
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-        """Return actions for S*K observations, K rows of each seed in order, or for one."""
+        """Return actions for S*K observations, K rows of each seed in order, or for one.
+
+        Each row gets the weights in which the method evaluates the task that is observed.
+        """
         assert isinstance(observation, np.ndarray)
         single = observation.ndim == 1
         rows = observation.reshape(-1, observation.shape[-1])
@@ -113,19 +127,34 @@ class Acting(Learner):
         if not deterministic:
             shape = (obs.shape[1], self.spaces.action_dim)
             noise = self.streams.normal(randomness.EVALUATION, shape)
-        actions = self.act(obs, deterministic, noise).reshape(len(rows), -1)
+        actions = self._act_as_evaluated(obs, deterministic, noise).reshape(len(rows), -1)
         return (actions[0] if single else actions), state
+
+    def _act_as_evaluated(
+        self, obs: np.ndarray, deterministic: bool, noise: np.ndarray | None
+    ) -> np.ndarray:
+        """Act with the weights of every row's own task."""
+        if not self.method.changes_weights_to_evaluate():
+            return self.act(obs, deterministic, noise)
+        tasks = np.broadcast_to(self.spaces.tasks(obs), obs.shape[:2])
+        actions = np.empty((*obs.shape[:2], self.spaces.action_dim), np.float32)
+        for task in np.unique(tasks).tolist():
+            with self.evaluating(task):
+                mine = tasks == task
+                actions[mine] = self.act(obs, deterministic, noise)[mine]
+        return actions
 
     @contextlib.contextmanager
     def evaluating(self, task: int, *key: int) -> Iterator[None]:
         """Give the weights the form in which the method evaluates a task.
 
         Args:
-            task: which task.
+            task: which task of the sequence. A method whose sequence does not reveal it gets the
+                current one.
             *key: makes what is drawn inside a function of seed, task and key; without it the
                 EVALUATION stream goes on.
         """
         apart = self.streams.apart(randomness.EVALUATION, task, *key)
         with apart if key else contextlib.nullcontext(), torch.no_grad():
-            with self.method.evaluating(task):
+            with self.method.evaluating(task if self.spaces.reveals == "task" else self.task):
                 yield

@@ -95,6 +95,17 @@ class FlatParameters:
         """Return each parameter's part [*lead, ...] of a tensor that is laid out like `flat`."""
         return {name: self._view(tensor, name) for name in self.slots}
 
+    def move_towards(self, other: FlatParameters, share: float) -> None:
+        """Move every parameter by a share of the way to its like in another network.
+
+        Raises:
+            ValueError: the other has other parameters (both must be made to grow).
+        """
+        if self.slots != other.slots:
+            names = sorted({n for n, _ in self.slots.items() ^ other.slots.items()})
+            raise ValueError(f"the two networks differ in their parameters {', '.join(names)}")
+        self.flat.lerp_(other.flat, share)
+
     def _view(self, tensor: Tensor, name: str) -> Tensor:
         start, shape = self.slots[name]
         part = tensor[start : start + shape.numel()]
@@ -199,6 +210,16 @@ class SeedAdam:
         self.exp_avg_sq.zero_()
         if not self.shared:
             self.clock.count = 0
+
+    def adopt(self, parameters: FlatParameters) -> None:
+        """Train other parameters; those of the same name keep their moments."""
+        assert parameters.grad is not None
+        old = self.tensors()
+        self.parameters, self.grad = parameters, parameters.grad
+        self.exp_avg, self.exp_avg_sq = (torch.zeros_like(self.grad) for _ in range(2))
+        for name, view in self.tensors().items():
+            if name in old:
+                view.copy_(old[name])
 
     def tensors(self) -> dict[str, Tensor]:
         """Return both moments of every parameter."""

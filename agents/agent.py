@@ -15,19 +15,24 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from stable_baselines3.common.utils import check_for_correct_spaces
 from torch import Tensor
 
 from clrl.agents import sb3, storage
 from clrl.agents.acting import Acting
+from clrl.agents.fields import check_value
 from clrl.agents.learner import Parity
 from clrl.agents.methods.base import Method
 from clrl.agents.methods.finetuning import Finetuning
 from clrl.agents.randomness import Streams
 from clrl.agents.settings import make_settings
 from clrl.agents.spaces import TaskSpaces
+from clrl.agents.state import State
 from clrl.agents.transition import Transition
 
 Self = TypeVar("Self", bound="Agent")
+
+_LAST = ("last_obs", "last_episode_starts")
 
 
 class Agent(Acting, BaseAlgorithm):
@@ -48,15 +53,18 @@ class Agent(Acting, BaseAlgorithm):
       are multiples of 16 (torch picks its kernels by the memory alignment of a seed's matrix) and,
       with oneDNN products, batch_size times width exceeds 4,096 (below that it takes others).
 
-    A change of task is seen in the observation's one-hot: the hooks of the method run between two
+    What the environments reveal decides how a change of task is noticed: it is seen in the
+    observation's one-hot ("task"), told when an episode starts ("boundaries"; `told_task` says
+    which task), or not at all ("nothing": all is task 0). The hooks of the method run between two
     steps. A training protocol that needs to act in between calls `end_task` and `start_task`. With
-    a method that is `interleaved` every seed may be in another task: all of them together count as
-    one task, number 0, that starts once.
+    tasks that are interleaved every seed may be in another one: all of them together count as one
+    task, number 0, that starts once.
 
     Args:
         env: an environment or a VecEnv with one environment per seed. Its attribute `n_tasks` says
-            how many of the last observation entries are the one-hot of the task (without it: one
-            task and no one-hot).
+            how many tasks there are (1 without it), `reveals` what of them is revealed ("task"
+            without it: then, with several, the last observation entries are the one-hot of the
+            task), `interleaved` whether they take turns.
         method: the continual-learning method; None is fine-tuning. The agent keeps a copy.
         settings: of the learner; None means the learner's and the method's published ones.
         seeds: one per environment; different from each other.
@@ -68,16 +76,14 @@ class Agent(Acting, BaseAlgorithm):
         **overrides: single settings.
 
     Raises:
-        ValueError: a wrong number of environments, a repeated seed, VecNormalize with seeds, a
-            method that does not work on this learner.
+        ValueError: a wrong number of environments, a repeated seed, VecNormalize with seeds, spaces
+            that are no Box of one axis, a method that does not work on this learner or with what
+            the environments reveal.
         TypeError: an unknown setting.
     """
 
     settings_class: ClassVar[type]
-    counters: ClassVar[tuple[str, ...]] = (
-        "num_timesteps", "task", "task_step", "task_open", "n_updates", "_episode_num",
-    )  # fmt: skip
-    """Attributes that are saved as numbers."""
+    counters: ClassVar[tuple[str, ...]] = (*Acting.counters, "_episode_num")
 
     def __init__(
         self,
@@ -93,13 +99,12 @@ class Agent(Acting, BaseAlgorithm):
         parity: Parity = "clean",
         **overrides: Any,
     ):
-        self.parity = parity
+        self.parity = check_value(parity, Parity, "parity")
         self.method = replace(method) if method is not None else Finetuning()
-        self.settings = make_settings(self.settings_class, settings, self.method, overrides)
         super().__init__(
             BasePolicy,  # never built: the networks are ours
             env,
-            learning_rate=self.settings.learning_rate,
+            learning_rate=0.0,  # set below: it depends on what the environments reveal
             tensorboard_log=tensorboard_log,
             verbose=verbose,
             device=device,
@@ -109,24 +114,27 @@ class Agent(Acting, BaseAlgorithm):
         self.seeds = tuple(int(seed) for seed in seeds)
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds, default=-1) < 0:
             raise ValueError(f"seeds is {self.seeds}; allowed are different numbers from 0 on")
-        self.spaces = self._choose_spaces(spaces)
-        self.n_tasks = self.spaces.n_tasks
+        self.spaces = sb3.choose_spaces(self, spaces)
+        self.n_tasks, self.interleaved = self.spaces.n_told, self.spaces.interleaved
+        self.task_dtype = self.spaces.task_dtype
+        self.settings = self._choose_settings(settings, overrides)
+        self.learning_rate = self.settings.learning_rate
         self.streams = Streams(self.seeds)
-        self.task, self.task_step, self.task_open = 0, 0, False
-        self.acting_task: int | np.ndarray = 0
+        self.task, self.task_step, self.task_open, self.acting_task = 0, 0, False, 0
         self.report: dict[str, Tensor] = {}
         self._setup_model()
 
-    def _choose_spaces(self, given: TaskSpaces | None) -> TaskSpaces:
-        """Return the environment's spaces; without one those that are given."""
-        if self.env is not None:
-            sb3.adopt_env(self.env, self.seeds)
-            n_tasks = sb3.count_tasks(self.env)
-            return TaskSpaces(self.observation_space, self.action_space, n_tasks)
-        if given is None:
-            raise ValueError("env is None; needed is an environment, or `spaces`")
-        self.observation_space, self.action_space = given.observation, given.action
-        return given
+    def _choose_settings(self, given: Any, overrides: dict[str, Any]) -> Any:
+        """Return the learner's settings, checked against method and sequence."""
+        reveals = self.spaces.reveals
+        self.method.check_reveals(reveals)
+        settings = make_settings(self.settings_class, given, self.method, overrides, reveals)
+        if self.interleaved and not settings.can_interleave:
+            raise ValueError(
+                f"tasks are interleaved, by {type(self.method).__name__} or the environments; the "
+                f"learner {settings.name} needs one task for all seeds at a time"
+            )
+        return settings
 
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
@@ -141,6 +149,8 @@ class Agent(Acting, BaseAlgorithm):
         """Go on in other environments, one per seed; they are seeded like the first ones."""
         wrapped = self._wrap_env(env, self.verbose)
         sb3.adopt_env(wrapped, self.seeds)
+        check_for_correct_spaces(wrapped, self.observation_space, self.action_space)
+        self.spaces.check_same_tasks(sb3.spaces_of(wrapped, self.method.interleaved))
         self.n_envs = self.n_seeds
         super().set_env(wrapped, force_reset)
 
@@ -163,14 +173,6 @@ class Agent(Acting, BaseAlgorithm):
     @abstractmethod
     def reset_for_task(self) -> None:
         """Forget what the settings say belongs to the old task."""
-
-    @abstractmethod
-    def data_state(self) -> dict[str, Tensor]:
-        """Return the store of the current data."""
-
-    @abstractmethod
-    def load_data_state(self, state: dict[str, Tensor]) -> None:
-        """Set the store of the current data."""
 
     # Training
 
@@ -229,14 +231,15 @@ class Agent(Acting, BaseAlgorithm):
         return go_on
 
     def _enter_task(self) -> None:
-        """Switch tasks when the observation shows another one."""
-        assert isinstance(self._last_obs, np.ndarray)
-        observed = self.acting_task = self.spaces.tasks(self._last_obs)
-        if self.method.interleaved:
+        """Switch tasks when the environments show or tell another one."""
+        observed = sb3.current_task(self)
+        if self.interleaved:
             # Per seed even where they agree: what a seed computes must not depend on the others.
             self.acting_task = np.array(np.broadcast_to(observed, self.n_seeds))
             observed = 0
-        if not isinstance(observed, int):
+        elif isinstance(observed, int):
+            self.acting_task = observed
+        else:
             raise ValueError(
                 f"the environments are in tasks {observed}; needed is one for all seeds"
             )
@@ -244,12 +247,6 @@ class Agent(Acting, BaseAlgorithm):
             self.end_task()
         if not self.task_open:
             self.start_task(observed)
-
-    def acting_heads(self) -> int | Tensor:
-        """Return the task that all seeds act in, or their tasks [S, 1]."""
-        if isinstance(self.acting_task, int):
-            return self.acting_task
-        return torch.from_numpy(self.acting_task).to(self.device).unsqueeze(1)
 
     def start_task(self, task: int) -> None:
         """Begin a task: reset what the settings say, then the method's `on_task_start`."""
@@ -263,35 +260,23 @@ class Agent(Acting, BaseAlgorithm):
         self.method.on_task_end(self.task)
         self.task_open = False
 
-    def losses_log(self) -> dict[str, list[float]]:
-        """Return what the last update and the method report: {name: one number per seed}."""
-        method = {f"method/{name}": values for name, values in self.method.report().items()}
-        return {name: values.tolist() for name, values in (self.report | method).items()}
-
     # Storing
 
-    def state_dict(self, copy_data: bool = True) -> dict[str, Any]:
-        """Return everything but the environments: {"tensors": {name: [S, ...]}, "json": {...}}.
+    def state_dict(self, copy_data: bool = True) -> State:
+        """Return everything but the environments; what they showed last is part of it."""
+        state = super().state_dict(copy_data)
+        for name in _LAST:
+            value = getattr(self, f"_{name}")
+            if isinstance(value, np.ndarray):
+                state["tensors"][name] = torch.from_numpy(value.copy())
+        return state
 
-        Tensors are copies; with `copy_data=False` those of the current data are views, for a caller
-        who is done with them before the next step (a full buffer takes 334 MB per seed).
-        """
-        return storage.state_of(self, copy_data)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Set everything but the environments."""
-        storage.load_state(self, state)
-
-    def policy_state(self) -> dict[str, Tensor]:
-        """Return what acting needs: the parameters of `network()` and the method's state.
-
-        Examples of old tasks are left out: a method trains with them, and they are large.
-        """
-        return storage.policy_of(self)
-
-    def load_policy_state(self, tensors: dict[str, Tensor]) -> None:
-        """Set what acting needs."""
-        storage.load_policy(self, tensors)
+        super().load_state_dict(state)
+        for name in _LAST:
+            if name in state["tensors"]:
+                setattr(self, f"_{name}", state["tensors"][name].numpy().copy())
 
     def take(self: Self, index: int) -> Self:
         """Return the agent of the seed at a position, alone."""

@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from clrl.agents import randomness
 from clrl.agents.adam import FlatParameters, SeedAdam
-from clrl.agents.learner import Categorical, Learner, Parity, task_ids
+from clrl.agents.fields import check_value
+from clrl.agents.learner import Categorical, Learner, Parity, report_names
 from clrl.agents.methods.base import Method
 from clrl.agents.methods.finetuning import Finetuning
 from clrl.agents.networks import HeadedNetwork
 from clrl.agents.randomness import Streams
-from clrl.agents.settings import make_settings
-
-
-@dataclass(frozen=True)
-class ClassifierSettings:
-    """Settings of the classifier."""
-
-    name: ClassVar[str] = "classifier"
-
-    learning_rate: float = 1e-3
-    """Adam's learning rate."""
-    batch_size: int = 64
-    """Examples per update and seed."""
-    hidden_sizes: tuple[int, ...] = (32, 32)
-    """Widths of the hidden layers."""
-    layer_norm: bool = True
-    """Layer norm and tanh after the first layer, as in the networks of SAC."""
-    multi_head: bool = True
-    """One output head per task."""
-    reset_optimizer: bool = True
-    """Start with a fresh optimizer when the task changes."""
-    replay: Literal["task", "all"] = "task"
-    """Train on the current task's examples, or on those of all tasks seen."""
+from clrl.agents.settings import ClassifierSettings, make_settings
+from clrl.agents.spaces import Reveals, task_dtype
+from clrl.agents.state import of_seed
+from clrl.agents.stream import Stream
 
 
 @dataclass
@@ -58,45 +40,30 @@ class LabelledBatch:
     task: int | Tensor
 
 
-@dataclass(frozen=True)
-class ToyStream:
-    """Tasks that one small network can learn each, and all: labels by a random quadratic rule.
-
-    Task k of a seed draws inputs from a standard normal, and the label is the sign of
-    x^T A x + b^T x with A and b drawn for that task and seed.
-
-    Args:
-        n_tasks: number of tasks.
-        dim: width of the inputs.
-        examples: examples per task, and as many for testing.
-    """
-
-    n_tasks: int = 2
-    dim: int = 8
-    examples: int = 512
-    classes: int = 2
-
-    def task(self, seed: int, task: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs [2 * examples, dim] (the second half is for testing) and labels."""
-        rng = randomness.generator(seed, randomness.ENVIRONMENT, task)
-        quadratic = rng.standard_normal((self.dim, self.dim)) / self.dim
-        linear = rng.standard_normal(self.dim)
-        x = rng.standard_normal((2 * self.examples, self.dim))
-        score = np.einsum("ni,ij,nj->n", x, quadratic, x) + x @ linear
-        return x.astype(np.float32), (score > 0).astype(np.int64)
-
-
 class Classifier(Learner):
     """A classifier with a continual-learning method, S seeds in lockstep.
+
+    A step is one update of each seed. What the stream reveals decides about heads and hooks as it
+    does for agents: one head unless it is "task", and with "nothing" all is task 0, which starts
+    and ends once; `show` then changes the examples.
 
     Args:
         stream: the tasks.
         method: the continual-learning method; None is fine-tuning. The learner keeps a copy.
+        settings: of the learner; None means the learner's and the method's published ones.
         seeds: each has its own tasks, weights and draws.
         parity: "original" reproduces what is taken for defects of the published code.
         **overrides: single settings of `ClassifierSettings`.
 
+    Attributes:
+        shown: the task of the stream whose examples are trained on.
+
+    Raises:
+        ValueError: a method that does not work on this learner or with what the stream reveals.
+        TypeError: an unknown setting.
+
     Example:
+        >>> from clrl.envs.streams import ToyStream
         >>> learner = Classifier(ToyStream(n_tasks=2))
         >>> for task in range(2):
         ...     learner.train_task(task, steps=100)
@@ -105,36 +72,43 @@ class Classifier(Learner):
     """
 
     name: ClassVar[str] = "classifier"
+    counters: ClassVar[tuple[str, ...]] = (*Learner.counters, "shown")
+    device = torch.device("cpu")
 
     def __init__(
         self,
-        stream: ToyStream,
+        stream: Stream,
         method: Method | None = None,
+        settings: ClassifierSettings | None = None,
+        *,
         seeds: Sequence[int] = (0,),
         parity: Parity = "clean",
         **overrides: Any,
     ):
-        self.parity = parity
+        self.parity = check_value(parity, Parity, "parity")
         self.method = replace(method) if method is not None else Finetuning()
-        self.settings = make_settings(ClassifierSettings, None, self.method, overrides)
+        self.reveals: Reveals = getattr(stream, "reveals", "task")
+        self.method.check_reveals(self.reveals)
+        kind = ClassifierSettings
+        self.settings = make_settings(kind, settings, self.method, overrides, self.reveals)
         self.seeds, self.stream = tuple(seeds), stream
         self.streams = Streams(self.seeds)
-        self.n_tasks, self.task = stream.n_tasks, 0
-        heads = self.n_tasks if self.settings.multi_head else 1
-        self.net = HeadedNetwork(
-            (self.n_seeds,),
-            stream.dim,
-            stream.classes,
-            heads,
-            self.settings.hidden_sizes,
-            self.settings.layer_norm,
-        )
-        self._draw_weights()
-        tasks = [[stream.task(s, task) for s in self.seeds] for task in range(self.n_tasks)]
-        self._inputs = torch.from_numpy(np.stack([[x for x, _ in seeds] for seeds in tasks]))
-        self._labels = torch.from_numpy(np.stack([[y for _, y in seeds] for seeds in tasks]))
+        self.n_tasks = 1 if self.reveals == "nothing" else stream.n_tasks
+        self.task_dtype = task_dtype(stream.n_tasks)
+        self.task = self.shown = 0
+        self._build()
         self.method.attach(self)
         self.make_optimizers()
+
+    def _build(self) -> None:
+        s, stream = self.settings, self.stream
+        heads = stream.n_tasks if s.multi_head and self.reveals == "task" else 1
+        shape = (stream.dim, stream.classes, heads, s.hidden_sizes, s.layer_norm)
+        self.net = HeadedNetwork((self.n_seeds,), *shape)
+        self._draw_weights()
+        tasks = [[stream.task(s, task) for s in self.seeds] for task in range(stream.n_tasks)]
+        self._inputs = torch.from_numpy(np.stack([[x for x, _ in seeds] for seeds in tasks]))
+        self._labels = torch.from_numpy(np.stack([[y for _, y in seeds] for seeds in tasks]))
 
     def make_optimizers(self) -> None:
         """One Adam for the whole network."""
@@ -143,6 +117,10 @@ class Classifier(Learner):
         self.optimizers = {
             "classifier": SeedAdam(self.flats["classifier"], self.settings.learning_rate)
         }
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return the network."""
+        return {"classifier": self.net}
 
     def _draw_weights(self) -> None:
         fan_out = self.net.heads * self.net.outputs
@@ -167,43 +145,90 @@ class Classifier(Learner):
         loss = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), reduction="none")
         return {"classifier": loss.view(self.n_seeds, -1).mean(-1)}
 
-    def sample(self, n: int | None, role: int) -> LabelledBatch:
-        """Draw training examples with replacement, of the current task or of all tasks seen."""
+    def sample(self, n: int | None, role: int, task: int | None = None) -> LabelledBatch:
+        """Draw training examples with replacement: those trained on, or a task's."""
         n, examples = n or self.settings.batch_size, self.stream.examples
-        every = self.settings.replay == "all"
-        high = (self.task + 1) * examples if every else examples
+        if self.reveals == "nothing":
+            task = None
+        every = task is None and self.settings.replay == "all"
+        high = (self.shown + 1) * examples if every else examples
         index = torch.from_numpy(self.streams.integers(role, [high] * self.n_seeds, n))
-        return self._rows(index % examples, index // examples if every else self.task)
+        one = self.shown if task is None else task
+        return self._rows(index % examples, index // examples if every else one)
 
     def rows_of(self, batch: LabelledBatch) -> dict[str, Tensor]:
         """Return inputs, labels and task ids."""
-        return {
-            "inputs": batch.inputs,
-            "labels": batch.labels,
-            "task": task_ids(batch.task, batch.labels),
-        }
+        task = self.task_ids(batch.task, batch.labels)
+        return {"inputs": batch.inputs, "labels": batch.labels, "task": task}
 
     def batch_of(self, rows: dict[str, Tensor], role: int) -> LabelledBatch:
         """Return the batch of stored rows; there is no noise to draw."""
         return LabelledBatch(rows["inputs"], rows["labels"], rows["task"].long())
 
-    def train_task(self, task: int, steps: int) -> None:
-        """Train on a task for a number of updates, with the method's hooks around it."""
-        self.task = task
-        if task > 0 and self.settings.reset_optimizer:
+    # Training
+
+    def learn(self, n: int, watch: Callable[[], bool] | None = None) -> Classifier:
+        """Take n updates of each seed on the examples shown.
+
+        Args:
+            n: how many.
+            watch: called after every update; False stops.
+        """
+        if not self.task_open:
+            self.start_task(self.task)
+        for _ in range(n):
+            losses = self.update(self.sample(None, randomness.REPLAY))
+            self.num_timesteps += 1
+            self.task_step += 1
+            self.check_finite(losses)
+            self.report = report_names(losses) | self.gradient_norms
+            if watch is not None and not watch():
+                break
+        return self
+
+    def show(self, task: int) -> None:
+        """Train on the examples of another task of the stream, without a word to the method."""
+        self.shown = task
+
+    def start_task(self, task: int) -> None:
+        """Begin a task: show it, reset what the settings say, then the method's `on_task_start`."""
+        if self.reveals != "nothing":
+            self.show(task)
+        if self.task_step > 0 and self.settings.reset_optimizer:
             self.reset_optimizers()
+        self.task, self.task_step, self.task_open = task, 0, True
         self.method.on_task_start(task)
-        for _ in range(steps):
-            self.update(self.sample(None, randomness.REPLAY))
-        self.method.on_task_end(task)
+
+    def end_task(self) -> None:
+        """End the current task: the method's `on_task_end`."""
+        self.method.on_task_end(self.task)
+        self.task_open = False
+
+    def train_task(self, task: int, steps: int) -> None:
+        """Train on a task of the stream, telling the method of it what the stream reveals."""
+        hidden = self.reveals == "nothing"
+        if not hidden:
+            self.start_task(task)
+        self.show(task)
+        self.learn(steps)
+        if not hidden or task == self.stream.n_tasks - 1:
+            self.end_task()
 
     def accuracy(self, task: int) -> Tensor:
         """Return the share of a task's test examples that is classified rightly, [S]."""
         rows = torch.arange(self.stream.examples, 2 * self.stream.examples)
         batch = self._rows(rows.expand(self.n_seeds, -1), task)
-        with torch.no_grad(), self.method.evaluating(task):
+        revealed = task if self.reveals == "task" else self.task
+        with torch.no_grad(), self.method.evaluating(revealed):
             right = self.net(batch.inputs, task).argmax(-1) == batch.labels
         return right.float().mean(-1)
+
+    def take(self, index: int) -> Classifier:
+        """Return the classifier of the seed at a position, alone."""
+        seeds = [self.seeds[index]]
+        alone = Classifier(self.stream, self.method, self.settings, seeds=seeds, parity=self.parity)
+        alone.load_state_dict(of_seed(self.state_dict(), index))
+        return alone
 
     def _rows(self, index: Tensor, task: int | Tensor) -> LabelledBatch:
         """Return examples at positions [S, B] of one task or of tasks [S, B]."""

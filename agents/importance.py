@@ -109,14 +109,16 @@ def _mean_product(delta: Tensor, x: Tensor, floor: float) -> Tensor:
 
 def sampled_importance(
     learner: Learner,
+    task: int,
     batches: int,
     batch_size: int,
     measure: Callable[[Mapping[str, Recorder], Gaussian | Categorical], dict[str, Tensor]],
 ) -> dict[str, Tensor]:
-    """Return the mean over batches of the current task of what is measured on each.
+    """Return the mean over batches of a task of what is measured on each.
 
     Args:
         learner: its current data is sampled, from the streams of a method.
+        task: whose rows are sampled.
         batches: how many.
         batch_size: rows of each, per seed.
         measure: gets the layers with their tapes and what the network predicts.
@@ -127,7 +129,7 @@ def sampled_importance(
     names = learner.protected_parameters()
     total = {name: torch.zeros_like(parameter) for name, parameter in names.items()}
     for _ in range(batches):
-        batch = learner.sample(batch_size, METHOD)
+        batch = learner.sample(batch_size, METHOD, task)
         with learner.recording() as layers:
             found = measure(layers, learner.output_distributions(batch))
         for name in names:

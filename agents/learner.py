@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clrl.agents.adam import FlatParameters, SeedAdam, seed_norms
+from clrl.agents.adam import FlatParameters, seed_norms
 from clrl.agents.networks import Recorder, recorders
-from clrl.agents.randomness import Streams
-
-if TYPE_CHECKING:
-    from clrl.agents.methods.base import Method
-
+from clrl.agents.state import HasState
 
 MEASURE_EVERY = 1_000
 """Updates between two measurements of gradient norms: a fixed number, so that what is logged does
@@ -62,12 +58,7 @@ def report_names(losses: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def task_ids(task: int | Tensor, like: Tensor) -> Tensor:
-    """Return a batch's task ids in a byte each, in the shape and on the device of `like` [S, B]."""
-    return torch.as_tensor(task, dtype=torch.uint8, device=like.device).expand(like.shape)
-
-
-class Learner(ABC):
+class Learner(HasState):
     """SAC, PPO or the classifier, as a method sees it.
 
     Attributes:
@@ -76,30 +67,34 @@ class Learner(ABC):
         method: the continual-learning method whose hooks `update` calls.
         parity: "original" reproduces what is taken for defects of the published code.
         seeds: the seeds trained side by side; every tensor has them as leading axis.
-        n_tasks: length of the sequence.
-        task: position of the current task.
+        n_tasks: tasks whose start and end the learner is told of.
+        task: position of the current task among them.
+        interleaved: whether tasks take turns; all together are then task 0.
+        task_dtype: type that task ids are stored in.
+        device: where the networks are.
         streams: the random generators.
         flats: parameters of each network in one tensor, by part.
         optimizers: one per trained part, in the order they step.
         max_grad_norm: clip of each part's gradient norm, per seed; None for no clip.
         n_updates: updates taken.
+        report: what the last updates did, {name: [S]}.
         gradient_norms: {name: [S]}, measured at every 1,000th update: of the learner's own
             gradient at the protected parameters and, where there is one, of the penalty's.
     """
 
     name: ClassVar[str]
     settings: Any
-    method: Method
     parity: Parity = "clean"
     seeds: tuple[int, ...]
     n_tasks: int
     task: int
-    streams: Streams
-    flats: dict[str, FlatParameters]
-    optimizers: dict[str, SeedAdam]
+    interleaved: bool = False
+    task_dtype: np.dtype
     max_grad_norm: float | None = None
+    num_timesteps: int = 0
+    task_step: int = 0
+    task_open: bool = False
     n_updates: int = 0
-    gradient_norms: dict[str, Tensor] = {}
 
     @property
     def n_seeds(self) -> int:
@@ -118,10 +113,14 @@ class Learner(ABC):
         """
 
     @abstractmethod
-    def sample(self, n: int | None, role: int) -> Any:
-        """Draw a batch of the current task's data, n rows per seed (None: the batch size).
+    def sample(self, n: int | None, role: int, task: int | None = None) -> Any:
+        """Draw a batch, n rows per seed (None: the batch size), as training does or of one task.
 
-        Rows and noise come from the generators of `role`.
+        Rows and noise come from the generators of `role`. A hook names its task: it gets that
+        task's rows only, whatever else is stored.
+
+        Raises:
+            ValueError: a seed has no row of the task.
         """
 
     @abstractmethod
@@ -143,6 +142,10 @@ class Learner(ABC):
     @abstractmethod
     def make_optimizers(self) -> None:
         """Gather the networks' parameters in `flats` and give each trained part an optimizer."""
+
+    @abstractmethod
+    def modules(self) -> dict[str, nn.Module]:
+        """Return the network of every part in `flats`."""
 
     def prepare(self, batch: Any) -> Any:
         """Return the batch that `losses` gets; called before it, for what changes with the data."""
@@ -172,11 +175,6 @@ class Learner(ABC):
     def network_parts(self) -> list[str]:
         """Keys of `optimizers` that train networks (not SAC's entropy coefficient)."""
         return list(self.optimizers)
-
-    @property
-    def protected_part(self) -> str:
-        """Key of `flats` and `optimizers` that holds `network()`."""
-        return next(iter(self.optimizers))
 
     def generators(self, role: int) -> Sequence[np.random.Generator]:
         """Return the generators of a role, one per seed."""
@@ -257,10 +255,27 @@ class Learner(ABC):
         )
         torch._foreach_copy_([view for _, view in slots], gradients)
 
+    def task_ids(self, task: int | Tensor, like: Tensor) -> Tensor:
+        """Return a batch's task ids as they are stored, in the shape of `like` [S, B]."""
+        dtype = getattr(torch, self.task_dtype.name)
+        return torch.as_tensor(task, dtype=dtype, device=like.device).expand(like.shape)
+
+    def check_rows(self, counts: Sequence[int], task: int | None) -> None:
+        """Raise ValueError if a seed has no row to sample, naming it."""
+        for seed, count in zip(self.seeds, counts, strict=True):
+            if count == 0:
+                what = "row" if task is None else f"row of task {task}"
+                raise ValueError(f"seed {seed} has no {what} to sample from")
+
+    def losses_log(self) -> dict[str, list[float]]:
+        """Return what the last update and the method report: {name: one number per seed}."""
+        method = {f"method/{name}": values for name, values in self.method.report().items()}
+        return {name: values.tolist() for name, values in (self.report | method).items()}
+
     @property
     def where(self) -> str:
         """The task that a message names."""
-        return "interleaved tasks" if self.method.interleaved else f"task {self.task}"
+        return "interleaved tasks" if self.interleaved else f"task {self.task}"
 
     def check_finite(self, losses: dict[str, Tensor]) -> None:
         """Raise NonFinite if a loss is not a finite number."""
@@ -269,15 +284,14 @@ class Learner(ABC):
                 if not math.isfinite(value):
                     raise NonFinite(f"{name} loss of seed {seed} is {value} in {self.where}")
 
-    def check_parameters(self) -> None:
-        """Raise NonFinite if a parameter is not a finite number."""
-        for part, flat in self.flats.items():
-            if bool(torch.isfinite(flat.flat).all()):
-                continue
-            for name, view in flat.views(flat.flat).items():
-                finite = torch.isfinite(view).flatten(1).all(1)
-                for seed, good in zip(self.seeds, finite.tolist(), strict=True):
-                    if not good:
-                        raise NonFinite(
-                            f"parameter {part}.{name} of seed {seed} is not finite in {self.where}"
-                        )
+    def reflatten(self, part: str) -> None:
+        """Take up parameters that were added to the network of a part, or taken from it.
+
+        Values stay, and by name the moments of the optimizer, whose steps count on; new ones start
+        with moments of 0. Other parts, such as the critics' targets, need a call of their own.
+        """
+        old = self.flats[part]
+        named = dict(self.modules()[part].named_parameters())
+        self.flats[part] = FlatParameters(named, old.lead, gradients=old.grad is not None)
+        if part in self.optimizers:
+            self.optimizers[part].adopt(self.flats[part])

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from clrl.agents.agent import Agent
-from clrl.agents.learner import task_ids
 from clrl.agents.networks import full_precision
 from clrl.agents.rollout import Rollout, RolloutBatch
 from clrl.agents.settings import PPOSettings
@@ -27,9 +26,9 @@ class OnPolicyAgent(Agent):
     with its head. The last task's `on_task_end` runs at once. If `n_steps` divides the steps of a
     task, no hook has to wait.
 
-    In a hook `sample` draws rows of the hook's task, from the last two rollouts: at least `n_steps`
-    of them, if the task was that long. A step that the environment marks as unsound is never
-    trained on: in minibatches the step before it takes its place.
+    `sample` draws from the last two rollouts: at least `n_steps` rows of a hook's task, if that was
+    so long. A step that the environment marks as unsound is never trained on: in minibatches the
+    step before it takes its place.
     """
 
     settings: PPOSettings
@@ -38,9 +37,8 @@ class OnPolicyAgent(Agent):
     def build(self) -> None:
         """Make the rollout."""
         spaces = self.spaces
-        self.rollout = Rollout(
-            self.n_seeds, self.settings.n_steps, spaces.feature_dim, spaces.action_dim
-        )
+        size = (self.n_seeds, self.settings.n_steps, spaces.feature_dim, spaces.action_dim)
+        self.rollout = Rollout(*size, self.task_dtype)
         self.waiting: list[list[str | int]] = []
         self.acted: dict[str, np.ndarray] = {}
         """What `explore` knew of its actions: "value" [S] and "log_prob" [S]."""
@@ -139,23 +137,22 @@ class OnPolicyAgent(Agent):
 
     # Data
 
-    def sample(self, n: int | None, role: int) -> RolloutBatch:
-        """Draw rows of the current task from the last rollouts, with replacement.
+    def sample(self, n: int | None, role: int, task: int | None = None) -> RolloutBatch:
+        """Draw rows from the last complete rollouts, with replacement.
 
-        Raises:
-            ValueError: there is none yet.
+        Training goes through each rollout itself and draws none.
         """
-        places = self.rollout.of_task(self.task)
-        if not all(len(rows) for rows in places):
-            raise ValueError(f"no rollout is complete that has a row of task {self.task}")
-        n = n or self.settings.batch_size
-        draws = self.streams.integers(role, [len(rows) for rows in places], n)
+        places = self.rollout.of_task(task)
+        counts = [len(rows) for rows in places]
+        self.check_rows(counts, task)
+        draws = self.streams.integers(role, counts, n or self.settings.batch_size)
         index = np.stack([rows[draw] for rows, draw in zip(places, draws, strict=True)])
-        return replace(self.batch_of(self.rollout.rows(index), role), task=self.task)
+        batch = self.batch_of(self.rollout.rows(index), role)
+        return batch if task is None else replace(batch, task=task)
 
     def rows_of(self, batch: RolloutBatch) -> dict[str, Tensor]:
         """Return the rows, with what was known when they were collected."""
-        return {**vars(batch), "task": task_ids(batch.task, batch.value)}
+        return {**vars(batch), "task": self.task_ids(batch.task, batch.value)}
 
     def batch_of(self, rows: dict[str, Tensor], role: int) -> RolloutBatch:
         """Return the batch of stored rows; there is no noise to draw."""

@@ -21,7 +21,8 @@ from clrl.agents.settings import PPOSettings
 
 _CLIP_EPS = 1e-6  # torch.nn.utils.clip_grad_norm_
 # The order in which Stable-Baselines3 adds up the norms of gradients; it decides the last bits.
-_CLIP_ORDER = ["policy.log_std", "policy.core", "value.core", "policy.head", "value.head"]
+_CLIP_ORDER = ("policy.log_std", "policy.core", "value.core", "policy.head", "value.head")
+_CLIP_RANK = {name: rank for rank, name in enumerate(_CLIP_ORDER)}
 _POLICY_HEAD_GAIN, _VALUE_HEAD_GAIN = 0.01, 1.0
 
 
@@ -79,10 +80,10 @@ class ContinualPPO(OnPolicyAgent):
 
     def make_optimizers(self) -> None:
         """One Adam each for policy and value; with the joint clip it is Stable-Baselines3's one."""
-        s, networks = self.settings, {"policy": self.policy_net, "value": self.value_net}
+        s = self.settings
         self.flats = {
             part: FlatParameters(dict(network.named_parameters()), (self.n_seeds,))
-            for part, network in networks.items()
+            for part, network in self.modules().items()
         }
         self.optimizers = {
             part: SeedAdam(
@@ -94,12 +95,24 @@ class ContinualPPO(OnPolicyAgent):
             )
             for part, flat in self.flats.items()
         }
+        self._rank_gradients()
+
+    def reflatten(self, part: str) -> None:
+        """Take up parameters that were added to policy or value."""
+        super().reflatten(part)
+        self._rank_gradients()
+
+    def _rank_gradients(self) -> None:
         ranked = [
-            (_CLIP_ORDER.index(f"{part}.{name.split('.')[0]}"), gradient)
+            (_CLIP_RANK.get(f"{part}.{name.split('.')[0]}", len(_CLIP_RANK)), gradient)
             for part, flat in self.flats.items()
             for name, (_, gradient) in zip(flat.slots, flat.gradient_slots, strict=True)
         ]
         self._gradients = [gradient for _, gradient in sorted(ranked, key=lambda pair: pair[0])]
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return policy and value."""
+        return {"policy": self.policy_net, "value": self.value_net}
 
     def network(self) -> GaussianPolicy:
         """Return the policy."""

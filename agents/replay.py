@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from torch import Tensor
 
-from clrl.agents.learner import task_ids
 from clrl.agents.transition import Transition
 
 
@@ -55,14 +55,13 @@ class Batch:
         )
 
     def rows(self) -> dict[str, Tensor]:
-        """Return the transitions, as the replay buffer keeps them."""
+        """Return the transitions as the replay buffer keeps them, but for their task."""
         return {
             "obs": self.obs,
             "next_obs": self.next_obs,
             "action": self.action,
             "reward": self.reward,
             "done": self.done.to(torch.uint8),
-            "task": task_ids(self.task, self.reward),
         }
 
 
@@ -70,7 +69,7 @@ class ReplayBuffer:
     """First in, first out, sampled uniformly with replacement.
 
     `capacity` is per seed. Every column has its own write index, so one seed's transition can be
-    left out. The task of a transition takes one byte.
+    left out.
 
     Attributes:
         position: [S], where each seed's next transition goes; a reservoir counts all it has seen.
@@ -78,7 +77,14 @@ class ReplayBuffer:
         tasks: the tasks seen since the buffer was last empty.
     """
 
-    def __init__(self, n_seeds: int, capacity: int, obs_dim: int, action_dim: int):
+    def __init__(
+        self,
+        n_seeds: int,
+        capacity: int,
+        obs_dim: int,
+        action_dim: int,
+        task_dtype: DTypeLike = np.uint8,
+    ):
         self.capacity = capacity
         # numpy's zeros are mapped lazily: memory is used only as the buffer fills.
         self.arrays: dict[str, np.ndarray] = {
@@ -87,7 +93,7 @@ class ReplayBuffer:
             "action": np.zeros((n_seeds, capacity, action_dim), np.float32),
             "reward": np.zeros((n_seeds, capacity), np.float32),
             "done": np.zeros((n_seeds, capacity), np.uint8),
-            "task": np.zeros((n_seeds, capacity), np.uint8),
+            "task": np.zeros((n_seeds, capacity), task_dtype),
         }
         self._tensors = {name: torch.from_numpy(a) for name, a in self.arrays.items()}
         self.clear()
@@ -98,6 +104,7 @@ class ReplayBuffer:
         self.position = np.zeros(n_seeds, np.int64)
         self.size = np.zeros(n_seeds, np.int64)
         self.tasks: set[int] = set()
+        self._places: tuple[int | None, list[np.ndarray]] | None = None
 
     def add(self, transition: Transition, task: int | np.ndarray) -> None:
         """Store one transition per seed, except where its `keep` is False.
@@ -113,6 +120,7 @@ class ReplayBuffer:
             "reward": transition.rewards,
             "done": transition.ended,
         }
+        self._places = None
         for seed, kept in enumerate(transition.keep):
             own = task if isinstance(task, int) else int(task[seed])
             # Also of what is left out: all seeds must come to several tasks at the same step.
@@ -140,6 +148,27 @@ class ReplayBuffer:
             for name, tensor in self._tensors.items()
         }
 
+    def counts(self, task: int | None = None) -> list[int]:
+        """Return how many transitions each seed has, of a task or at all."""
+        if self._is_all(task):
+            return list(map(int, self.size))
+        return [len(rows) for rows in self._of_task(task)]
+
+    def positions(self, draws: np.ndarray, task: int | None = None) -> np.ndarray:
+        """Return where the transitions are that were drawn, [S, B] below `counts(task)`."""
+        if self._is_all(task):
+            return draws
+        return np.stack([rows[own] for rows, own in zip(self._of_task(task), draws, strict=True)])
+
+    def _is_all(self, task: int | None) -> bool:
+        return task is None or self.only_task() == task
+
+    def _of_task(self, task: int | None) -> list[np.ndarray]:
+        if self._places is None or self._places[0] != task:
+            filled = zip(self.arrays["task"], self.size, strict=True)
+            self._places = task, [np.flatnonzero(row[:size] == task) for row, size in filled]
+        return self._places[1]
+
     def only_task(self) -> int | None:
         """Return the task of every stored transition, or None if there are several."""
         return next(iter(self.tasks)) if len(self.tasks) == 1 else None
@@ -165,6 +194,7 @@ class ReplayBuffer:
         self.position = state["position"].numpy().copy()
         self.size = state["size"].numpy().copy()
         self.tasks = {int(task) for task in state["tasks"].flatten()}
+        self._places = None
 
 
 class ReservoirBuffer(ReplayBuffer):
@@ -184,8 +214,9 @@ class ReservoirBuffer(ReplayBuffer):
         obs_dim: int,
         action_dim: int,
         generators: Sequence[np.random.Generator],
+        task_dtype: DTypeLike = np.uint8,
     ):
-        super().__init__(n_seeds, capacity, obs_dim, action_dim)
+        super().__init__(n_seeds, capacity, obs_dim, action_dim, task_dtype)
         self.generators = generators
 
     def next_row(self, seed: int) -> int | None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from torch import Tensor
 
 _FLOATS = ("reward", "value", "log_prob", "advantage", "returns")
-_FLAGS = ("task", "over", "kept", "complete")
+_FLAGS = ("over", "kept", "complete")
 _NORMALISE_EPS = 1e-8
 
 
@@ -77,13 +78,21 @@ class Rollout:
     survives the end of `learn()`, and is part of what an agent saves.
     """
 
-    def __init__(self, n_seeds: int, n_steps: int, obs_dim: int, action_dim: int):
+    def __init__(
+        self,
+        n_seeds: int,
+        n_steps: int,
+        obs_dim: int,
+        action_dim: int,
+        task_dtype: DTypeLike = np.uint8,
+    ):
         self.n_steps = n_steps
         rows = (n_seeds, 2 * n_steps)
         self.arrays: dict[str, np.ndarray] = {
             "obs": np.zeros((*rows, obs_dim), np.float32),
             "action": np.zeros((*rows, action_dim), np.float32),
             **{name: np.zeros(rows, np.float32) for name in _FLOATS},
+            "task": np.zeros(rows, task_dtype),
             **{name: np.zeros(rows, np.uint8) for name in _FLAGS},
         }
         self._tensors = {name: torch.from_numpy(a) for name, a in self.arrays.items()}
@@ -162,9 +171,11 @@ class Rollout:
         before = np.maximum.accumulate(np.where(kept, np.arange(self.position), -1), axis=1)
         return self.start + np.where(before < 0, kept.argmax(1)[:, None], before)
 
-    def of_task(self, task: int) -> list[np.ndarray]:
-        """Return for each seed where complete rows of a task are, oldest rollout first or not."""
-        usable = self.arrays["complete"].astype(bool) & (self.arrays["task"] == task)
+    def of_task(self, task: int | None = None) -> list[np.ndarray]:
+        """Return for each seed where complete rows are, of a task or all; in no order of time."""
+        usable = self.arrays["complete"].astype(bool)
+        if task is not None:
+            usable &= self.arrays["task"] == task
         return [np.flatnonzero(row) for row in usable]
 
     def only_task(self) -> int | None:

@@ -7,13 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clrl.agents import randomness
 from clrl.agents.adam import Clock, FlatParameters, SeedAdam
 from clrl.agents.agent import Agent
 from clrl.agents.exploration import BestReturn
-from clrl.agents.learner import Gaussian, report_names
+from clrl.agents.learner import Gaussian, NonFinite, report_names
 from clrl.agents.networks import HeadedNetwork, frozen, full_precision
 from clrl.agents.popart import PopArt, rescale
 from clrl.agents.replay import Batch, ReplayBuffer, ReservoirBuffer
@@ -56,17 +56,17 @@ class ContinualSAC(Agent):
         twins = (self.n_seeds, 2)
         self.critic = HeadedNetwork(twins, inputs + a, 1, *shape)
         self.target_critic = HeadedNetwork(twins, inputs + a, 1, *shape)
-        self.log_alpha = LogAlpha(self.n_seeds, self.n_tasks)
+        self.log_alpha = LogAlpha(self.n_seeds, self.spaces.n_ids)
         self.popart = PopArt(self.n_seeds, heads, s.popart_beta)
         self._draw_weights()
         for network in (self.actor, self.critic, self.target_critic, self.log_alpha, self.popart):
             network.to(self.device)
         size = (self.n_seeds, s.buffer_size, self.spaces.feature_dim, a)
-        rngs = self.generators(randomness.REPLAY)
+        rngs, dtype = self.generators(randomness.REPLAY), self.task_dtype
         fifo = s.replay == "fifo"
-        self.buffer = ReplayBuffer(*size) if fifo else ReservoirBuffer(*size, rngs)
+        self.buffer = ReplayBuffer(*size, dtype) if fifo else ReservoirBuffer(*size, rngs, dtype)
         best = s.exploration == "best_return"
-        self.old_heads = BestReturn(self.n_seeds, self.n_tasks) if best else None
+        self.old_heads = BestReturn(self.n_seeds, self.spaces.n_ids) if best else None
         self.target_entropy = target_entropy(a, s.target_output_std)
         self.max_grad_norm = s.max_grad_norm
 
@@ -88,26 +88,24 @@ class ContinualSAC(Agent):
     def make_optimizers(self) -> None:
         """One Adam each for actor, critics and entropy coefficients."""
         s, twins = self.settings, (self.n_seeds, 2)
-        parts = {
-            "actor": (self.actor, (self.n_seeds,)),
-            "critic": (self.critic, twins),
-            "alpha": (self.log_alpha, (self.n_seeds,)),
-        }
-        self.flats = {
-            part: FlatParameters(dict(module.named_parameters()), lead)
-            for part, (module, lead) in parts.items()
-        }
+        one = (self.n_seeds,)
+        leads = {"actor": one, "critic": twins, "alpha": one}
+        named = {part: dict(m.named_parameters()) for part, m in self.modules().items()}
+        self.flats = {part: FlatParameters(named[part], lead) for part, lead in leads.items()}
         betas, clock = (s.adam_beta1, s.adam_beta2), Clock() if self.parity == "original" else None
         self.optimizers = {
             part: SeedAdam(flat, s.learning_rate, betas, s.adam_eps, keras_eps=True, clock=clock)
             for part, flat in self.flats.items()
         }
-        targets = dict(self.target_critic.named_parameters())
-        self.flats["target"] = FlatParameters(targets, twins, gradients=False)
+        self.flats["target"] = FlatParameters(named["target"], twins, gradients=False)
         self.flats["target"].flat.copy_(self.flats["critic"].flat)
         if s.popart:
-            statistics = dict(self.popart.named_parameters())
-            self.flats["popart"] = FlatParameters(statistics, (self.n_seeds,), gradients=False)
+            self.flats["popart"] = FlatParameters(named["popart"], one, gradients=False)
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return actor, critics, entropy coefficients, target critics and PopArt's statistics."""
+        return {"actor": self.actor, "critic": self.critic, "alpha": self.log_alpha,
+                "target": self.target_critic, "popart": self.popart}  # fmt: skip
 
     def network(self) -> HeadedNetwork:
         """Return the actor."""
@@ -185,20 +183,27 @@ class ContinualSAC(Agent):
 
     def after_step(self) -> None:
         """Move the target critics towards the critics."""
-        self.flats["target"].flat.lerp_(self.flats["critic"].flat, self.settings.tau)
+        self.flats["target"].move_towards(self.flats["critic"], self.settings.tau)
 
-    def sample(self, n: int | None, role: int) -> Batch:
-        """Draw transitions of every seed uniformly with replacement, and noise."""
+    def sample(self, n: int | None, role: int, task: int | None = None) -> Batch:
+        """Draw transitions of every seed uniformly with replacement, and noise.
+
+        Interleaved tasks are one, and with parity "original" a task's rows are the whole buffer.
+        """
         n = n or self.settings.batch_size
-        index = self.streams.integers(role, self.buffer.size.tolist(), n)
+        if self.interleaved or self.parity == "original":
+            task = None
+        counts = self.buffer.counts(task)
+        self.check_rows(counts, task)
+        index = self.buffer.positions(self.streams.integers(role, counts, n), task)
         batch = self.batch_of(self.buffer.rows(index), role)
-        # Interleaved, a seed may come to its second task before the others do.
-        only = None if self.method.interleaved else self.buffer.only_task()
-        return batch if only is None else replace(batch, task=only)
+        if task is None and not self.interleaved:  # there seeds change tasks one by one
+            task = self.buffer.only_task()
+        return batch if task is None else replace(batch, task=task)
 
     def rows_of(self, batch: Batch) -> dict[str, Tensor]:
         """Return the transitions, as the replay buffer keeps them."""
-        return batch.rows()
+        return batch.rows() | {"task": self.task_ids(batch.task, batch.reward)}
 
     def batch_of(self, rows: dict[str, Tensor], role: int) -> Batch:
         """Return the batch of stored transitions, with noise for the policy's actions."""
@@ -250,8 +255,10 @@ class ContinualSAC(Agent):
     def train_if_due(self) -> None:
         """Take the block of updates that belongs to the step just stored."""
         s, step = self.settings, self.task_step - 1
-        if step < s.learning_starts or step % s.train_freq or self.buffer.size.min() == 0:
+        if step < s.learning_starts or step % s.train_freq:
             return
+        for seed in np.flatnonzero(self.buffer.size == 0):
+            raise NonFinite(f"every step of seed {self.seeds[seed]} so far blew up in {self.where}")
         for _ in range(s.gradient_steps):
             losses = self.update(self.sample(None, randomness.REPLAY))
         self.report = report_names(losses) | self.gradient_norms
@@ -269,8 +276,7 @@ class ContinualSAC(Agent):
         if s.reset_buffer:
             self.buffer.clear()
         if s.reset_critic:
-            heads = self.critic.heads
-            self.critic.initialise(self.generators(randomness.WEIGHTS), head_fan_out=heads)
+            self.critic.initialise(self.generators(randomness.WEIGHTS), self.critic.heads)
             self.popart.reset()
             self.flats["target"].flat.copy_(self.flats["critic"].flat)
         if s.reset_optimizer:
@@ -280,7 +286,7 @@ class ContinualSAC(Agent):
 
     def _of_task(self, values: Tensor) -> Tensor:
         """Return values [S, tasks] of the current task, or their mean over interleaved tasks."""
-        if self.method.interleaved:
+        if self.interleaved:
             return values.mean(1)
         return values[:, self.task % values.shape[1]].clone()  # PopArt may have one for all
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from stable_baselines3.common.callbacks import ProgressBarCallback
 from stable_baselines3.common.utils import safe_mean
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_normalize
 
 from clrl.agents.randomness import environment_seed
+from clrl.agents.spaces import TaskSpaces
 
 if TYPE_CHECKING:
     from clrl.agents.agent import Agent
@@ -43,12 +45,62 @@ def adopt_env(env: VecEnv, seeds: Sequence[int]) -> None:
     env._seeds = [environment_seed(seed) for seed in seeds]
 
 
-def count_tasks(env: VecEnv) -> int:
-    """Return the environments' `n_tasks`; 1 for environments that know of no tasks."""
-    try:
-        return int(env.get_attr("n_tasks")[0])
-    except AttributeError:
-        return 1
+def choose_spaces(agent: Agent, given: TaskSpaces | None) -> TaskSpaces:
+    """Return the spaces of an agent's environments; without one those that are given."""
+    turns = agent.method.interleaved
+    if agent.env is not None:
+        adopt_env(agent.env, agent.seeds)
+        return spaces_of(agent.env, turns)
+    if given is None:
+        raise ValueError("env is None; needed is an environment, or `spaces`")
+    agent.observation_space, agent.action_space = given.observation, given.action
+    return given.taking_turns() if turns else given
+
+
+def spaces_of(env: VecEnv, interleaved: bool) -> TaskSpaces:
+    """Return how to read environments: what they say of their tasks, or one task and no one-hot.
+
+    Args:
+        env: its attributes `n_tasks`, `reveals` and `interleaved` count, where it has them.
+        interleaved: whether tasks take turns for another reason.
+    """
+    return TaskSpaces(
+        env.observation_space,
+        env.action_space,
+        int(attribute(env, "n_tasks", 1)),
+        attribute(env, "reveals", "task"),
+        bool(attribute(env, "interleaved", False)) or interleaved,
+    )
+
+
+def attribute(env: VecEnv, name: str, default: Any) -> Any:
+    """Return what all environments have under a name, or the default where they lack it.
+
+    Raises:
+        ValueError: they have different values.
+    """
+    if not env.has_attr(name):  # asking for it would end SB3's worker processes
+        return default
+    values = env.get_attr(name)
+    if any(value != values[0] for value in values):
+        raise ValueError(f"{name} of the environments is {values}; needed is one value for all")
+    return values[0]
+
+
+def current_task(agent: Agent) -> int | np.ndarray | list[int]:
+    """Return the task as far as it is revealed: that of all seeds, or of each.
+
+    Environments that tell of a change without showing it are asked when an episode starts: a task's
+    last step ends one.
+    """
+    assert agent.env is not None and isinstance(agent._last_obs, np.ndarray)
+    if agent.spaces.reveals == "task" or agent.n_tasks == 1:
+        return agent.spaces.tasks(agent._last_obs)
+    starts = agent._last_episode_starts
+    if agent.task_open and starts is not None and not starts.any():
+        return agent.task
+    told = [int(task) for task in agent.env.get_attr("told_task")]
+    return told[0] if len(set(told)) == 1 else told
 
 
 def log_episodes(agent: Agent) -> None:

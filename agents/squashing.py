@@ -40,7 +40,7 @@ def target_entropy(action_dim: int, output_std: float) -> float:
 
 
 class LogAlpha(nn.Module):
-    """The log entropy coefficient of every task: [S, tasks]."""
+    """The log entropy coefficient of every task, or one for all: [S, tasks]."""
 
     def __init__(self, n_seeds: int, n_tasks: int):
         super().__init__()
@@ -48,6 +48,8 @@ class LogAlpha(nn.Module):
 
     def of(self, task: int | Tensor) -> Tensor:
         """Return the coefficients of a batch: [S, 1], or [S, B] for task ids [S, B]."""
+        if self.value.shape[1] == 1:
+            return self.value
         if isinstance(task, int):
             return self.value[:, task : task + 1]
         return self.value.gather(1, task)

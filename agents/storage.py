@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,103 +13,17 @@ import gymnasium as gym
 import numpy as np
 import torch
 from stable_baselines3.common.type_aliases import GymEnv
-from torch import Tensor
 
-from clrl.agents import memory
 from clrl.agents.spaces import TaskSpaces
+from clrl.agents.state import of_seed
 
 if TYPE_CHECKING:
     from clrl.agents.agent import Agent
+    from clrl.agents.methods.base import Method
 
 A = TypeVar("A", bound="Agent")
 
 FORMAT = "clrl-agent-1"
-
-
-def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
-
-
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    start = f"{prefix}."
-    return {name[len(start) :]: t for name, t in tensors.items() if name.startswith(start)}
-
-
-def _parameters(agent: Agent, part: str) -> dict[str, Tensor]:
-    return agent.flats[part].views(agent.flats[part].flat)
-
-
-def state_of(agent: Agent, copy_data: bool = True) -> dict[str, Any]:
-    """Return everything but the environments; see `Agent.state_dict`."""
-    tensors: dict[str, Tensor] = {}
-    for part in agent.flats:
-        tensors |= _prefixed(f"weights.{part}", _parameters(agent, part))
-    for part, optimizer in agent.optimizers.items():
-        tensors |= _prefixed(f"optimizer.{part}", optimizer.tensors())
-    tensors |= _prefixed("method", agent.method.state)
-    tensors = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-    data = _prefixed("buffer", agent.data_state())
-    tensors |= {name: t.clone() for name, t in data.items()} if copy_data else data
-    if isinstance(agent._last_obs, np.ndarray):
-        tensors["last_obs"] = torch.from_numpy(agent._last_obs.copy())
-    numbers = {
-        "counters": {name: getattr(agent, name) for name in agent.counters},
-        "optimizers": {part: o.numbers() for part, o in agent.optimizers.items()},
-        "streams": agent.streams.state(),
-        "report": {name: values.tolist() for name, values in agent.report.items()},
-    }
-    return {"tensors": tensors, "json": numbers}
-
-
-def load_state(agent: Agent, state: dict[str, Any]) -> None:
-    """Set everything but the environments."""
-    tensors, numbers = state["tensors"], state["json"]
-    for part in agent.flats:
-        _copy(_parameters(agent, part), _below(f"weights.{part}", tensors))
-    for part, optimizer in agent.optimizers.items():
-        optimizer.load(_below(f"optimizer.{part}", tensors), numbers["optimizers"][part])
-    _load_method(agent, tensors)
-    data = _below("buffer", tensors)
-    if data:
-        agent.load_data_state(data)
-    if "last_obs" in tensors:
-        agent._last_obs = tensors["last_obs"].numpy().copy()
-    for name, value in numbers["counters"].items():
-        setattr(agent, name, value)
-    agent.streams.load_state(numbers["streams"])
-    agent.report = {name: torch.tensor(values) for name, values in numbers["report"].items()}
-    measured = agent.report.items()
-    agent.gradient_norms = {n: values for n, values in measured if n.startswith("gradient/")}
-
-
-def policy_of(agent: Agent) -> dict[str, Tensor]:
-    """Return the parameters of `network()` and the method's state, without what it remembers."""
-    tensors = _prefixed("weights", _parameters(agent, agent.protected_part))
-    state = agent.method.state.items()
-    tensors |= _prefixed("method", {n: t for n, t in state if not n.startswith(memory.PREFIX)})
-    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-
-
-def load_policy(agent: Agent, tensors: dict[str, Tensor]) -> None:
-    """Set the parameters of `network()` and the method's state."""
-    _copy(_parameters(agent, agent.protected_part), _below("weights", tensors))
-    _load_method(agent, tensors)
-
-
-def _load_method(agent: Agent, tensors: dict[str, Tensor]) -> None:
-    state = _below("method", tensors)
-    agent.method.load_state({name: t.to(agent.device).clone() for name, t in state.items()})
-
-
-def _copy(targets: dict[str, Tensor], sources: dict[str, Tensor]) -> None:
-    if targets.keys() != sources.keys():
-        different = sorted(targets.keys() ^ sources.keys())
-        raise ValueError(f"the stored networks differ from this agent's in {different}")
-    for name, target in targets.items():
-        if target.shape != sources[name].shape:
-            shapes = f"{tuple(sources[name].shape)}; this agent has {tuple(target.shape)}"
-            raise ValueError(f"the stored {name} has shape {shapes}")
-        target.copy_(sources[name])
 
 
 def take(agent: A, index: int) -> A:
@@ -125,31 +39,36 @@ def take(agent: A, index: int) -> A:
         spaces=agent.spaces,
         parity=agent.parity,
     )
-    state = state_of(agent)
-    tensors = {name: tensor[index : index + 1] for name, tensor in state["tensors"].items()}
-    numbers = state["json"]
-    numbers["streams"] = {name: [rngs[index]] for name, rngs in numbers["streams"].items()}
-    numbers["report"] = {name: [values[index]] for name, values in numbers["report"].items()}
-    load_state(alone, {"tensors": tensors, "json": numbers})
+    alone.load_state_dict(of_seed(agent.state_dict(), index))
     return alone
 
 
 def save(agent: Agent, path: str | Path, exclude: Sequence[str]) -> None:
-    """Write an agent to one file; SB3's habit of adding .zip is kept."""
+    """Write an agent to one file; SB3's habit of adding .zip is kept.
+
+    Raises:
+        ValueError: `exclude` names something else than the buffer, or `load` could not find the
+            class of the method.
+    """
+    from clrl.agents.methods import saved_name  # methods import the learner, which this serves
+
     unknown = set(exclude) - {"buffer"}
     if unknown:
         raise ValueError(f"exclude names {sorted(unknown)}; allowed is 'buffer'")
-    state = state_of(agent)
+    name = saved_name(type(agent.method))
+    state = agent.state_dict()
     if "buffer" in exclude:
         kept = state["tensors"].items()
         state["tensors"] = {name: t for name, t in kept if not name.startswith("buffer.")}
     state["json"]["agent"] = {
         "class": type(agent).__name__,
         "settings": asdict(agent.settings),
-        "method": {"name": type(agent.method).__name__, **asdict(agent.method)},
+        "method": {"name": name, **asdict(agent.method)},
         "seeds": list(agent.seeds),
         "parity": agent.parity,
-        "n_tasks": agent.n_tasks,
+        "n_tasks": agent.spaces.n_tasks,
+        "reveals": agent.spaces.reveals,
+        "interleaved": agent.spaces.interleaved,
         "observation_space": _box(agent.spaces.observation),
         "action_space": _box(agent.spaces.action),
     }
@@ -163,7 +82,8 @@ def load(
     """Read an agent; see `Agent.load`.
 
     Raises:
-        ValueError: not a file of this format, or written by another class.
+        ValueError: not a file of this format, or written by another class, or of a method that is
+            neither registered nor imported nor given as the keyword `method`.
     """
     payload = _read(_with_suffix(path))
     state = {"tensors": payload["tensors"], "json": json.loads(payload["json"])}
@@ -172,10 +92,11 @@ def load(
         raise ValueError(f"{path} holds a {about['class']}; load it with that class")
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in about["settings"].items()}
     observation, action = _box_of(about["observation_space"]), _box_of(about["action_space"])
-    spaces = TaskSpaces(observation, action, about["n_tasks"])
+    told = {name: about[name] for name in ("reveals", "interleaved") if name in about}
+    spaces = TaskSpaces(observation, action, about["n_tasks"], **told)
     agent = cls(
         env,
-        _method(about["method"]),
+        _method(about["method"], kwargs.pop("method", None)),
         cls.settings_class(**settings),
         seeds=about["seeds"],
         device=device,
@@ -183,7 +104,7 @@ def load(
         parity=about["parity"],
         **kwargs,
     )
-    load_state(agent, state)
+    agent.load_state_dict(state)
     if env is not None:
         agent._last_obs = None  # another environment starts with its own reset
     return agent
@@ -201,11 +122,35 @@ def _read(path: Path) -> dict[str, Any]:
     return payload
 
 
-def _method(about: dict[str, Any]) -> Any:
-    from clrl.agents.methods import METHODS  # methods import the learner, which this module serves
+def _method(about: dict[str, Any], given: Method | type[Method] | None) -> Method:
+    """Return the method of a file; no module is imported for it.
 
-    name = about.pop("name")
-    return {cls.__name__: cls for cls in METHODS.values()}[name](**about)
+    Args:
+        about: its name and fields.
+        given: the method or its class, if the reader has it.
+    """
+    from clrl.agents.methods import saved_class
+
+    name, values = about.pop("name"), about
+    if given is None:
+        kind = saved_class(name)
+    else:
+        kind = given if isinstance(given, type) else type(given)
+        _check_same(name, kind)
+    known = {field.name for field in fields(kind)}
+    if other := sorted(values.keys() ^ known):
+        raise ValueError(
+            f"the stored method {name!r} and {kind.__name__} differ in the fields {other}"
+        )
+    return kind(**values)
+
+
+def _check_same(name: str, kind: type[Method]) -> None:
+    """Raise ValueError if a stored name is that of another class than the reader's."""
+    from clrl.agents.methods import METHODS
+
+    if name in METHODS and METHODS[name] is not kind:
+        raise ValueError(f"the stored method is {name!r}, and {kind.__name__} is another one")
 
 
 def _with_suffix(path: str | Path) -> Path:

@@ -1,8 +1,37 @@
-"""Continual reinforcement learning: worlds that change, agents that learn in them."""
+"""Continual reinforcement learning: worlds that change, agents that learn in them.
+
+The names below, and the classes of all built-in methods (`from clrl import EWC`), are imported when
+they are first asked for: `import clrl` alone imports neither torch nor Meta-World.
+"""
+
+import importlib
+from typing import Any
 
 from gymnasium.envs.registration import register
 
-# Entry points as strings: importing clrl imports neither torch nor Meta-World.
+_PUBLIC = {
+    "Classifier": "clrl.agents.classifier",
+    "ContinualPPO": "clrl.agents.ppo",
+    "ContinualSAC": "clrl.agents.sac",
+    "Evaluation": "clrl.evaluator",
+    "InterleavedTasks": "clrl.envs.interleaved",
+    "METHODS": "clrl.agents.methods",
+    "Method": "clrl.agents.methods",
+    "Schedule": "clrl.envs.schedule",
+    "SeedVecEnv": "clrl.envs.vector",
+    "TaskSequence": "clrl.envs.sequence",
+    "ToyStream": "clrl.envs.streams",
+    "continual_world": "clrl.envs.metaworld",
+    "load_policy": "clrl.builder",
+    "plot": "clrl.plots",
+    "register_method": "clrl.agents.methods",
+    "register_world": "clrl.worlds",
+    "table": "clrl.tables",
+    "train": "clrl.protocol",
+}
+"""Public names, and where they are; the classes of methods are in `clrl.agents.methods`."""
+
+# Entry points as strings, for the same reason.
 register("clrl/MetaWorld-v0", entry_point="clrl.envs.metaworld:MetaWorld")
 for _name in ("CW10", "CW20"):
     register(
@@ -10,3 +39,22 @@ for _name in ("CW10", "CW20"):
         entry_point="clrl.envs.metaworld:continual_world",
         kwargs={"tasks": _name},
     )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("clrl")
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    if name[:1].isupper():
+        methods = importlib.import_module("clrl.agents.methods")
+        if isinstance(found := getattr(methods, name, None), type):
+            return found
+    raise AttributeError(f"module 'clrl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    methods = importlib.import_module("clrl.agents.methods").METHODS.values()
+    return sorted({*globals(), *_PUBLIC, *(kind.__name__ for kind in methods), "__version__"})

@@ -1,121 +1,171 @@
-"""Agents from configurations, and configurations from agents."""
+"""Learners from configurations, and configurations from learners."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+from stable_baselines3.common.vec_env import VecEnv
+
 from clrl.agents.agent import Agent
-from clrl.agents.methods import METHODS
+from clrl.agents.classifier import Classifier
+from clrl.agents.learner import Learner
+from clrl.agents.methods.base import Method
 from clrl.agents.ppo import ContinualPPO
 from clrl.agents.randomness import environment_seed
 from clrl.agents.sac import ContinualSAC
-from clrl.agents.settings import PPOSettings
 from clrl.checkpoint import read_tensors
-from clrl.config import RunConfig, order_of
-from clrl.envs.metaworld import continual_world
-from clrl.envs.sequence import TaskSequence
+from clrl.config import EvaluationConfig, LoggingConfig, PlacementConfig, RunConfig, run_type
 from clrl.envs.vector import SeedVecEnv
-from clrl.errors import ConfigError
+from clrl.errors import ConfigError, said_as_config_error
 from clrl.evaluator import Evaluation
+from clrl.families import ToySequence
+from clrl.recognise import recognised, stream_config
 from clrl.resources import stored_rows
-from clrl.results import CONFIG_FILE
-
-AGENTS: dict[str, type[Agent]] = {"sac": ContinualSAC, "ppo": ContinualPPO}
-"""Learners of a run by name."""
+from clrl.schema import CONFIG_FILE
+from clrl.trainable import AgentOnWorlds, ClassifierOnStream, Trainable, worlds_of
 
 
-def build_agent(config: RunConfig) -> Agent:
-    """The fresh agent of a configuration, with its environments."""
-    settings = dataclasses.asdict(config.sequence)
-    tasks, steps = settings.pop("tasks"), settings.pop("steps_per_task")
-    interleaved = config.method.interleaved
-    make = partial(continual_world, tasks, steps, interleaved, **settings)
-    env = SeedVecEnv([make] * len(config.seeds), [environment_seed(s) for s in config.seeds])
-    return AGENTS[config.learner.name](
-        env, config.method, _without_empty_rows(config), seeds=config.seeds,
-        parity=config.parity, device=config.placement.device,
-    )  # fmt: skip
+def build(config: RunConfig) -> Trainable:
+    """Return the fresh learner of a configuration, with its worlds.
+
+    Raises:
+        ConfigError: the worlds cannot be made.
+    """
+    return BUILDERS[config.learner_name](config)
+
+
+def _build_agent(kind: type[Agent], config: RunConfig, env: VecEnv | None = None) -> AgentOnWorlds:
+    with said_as_config_error():
+        agent = kind(
+            env or _worlds(config), config.method, _without_empty_rows(config), seeds=config.seeds,
+            parity=config.parity, device=config.placement.device,
+        )  # fmt: skip
+        return AgentOnWorlds(agent)
+
+
+def _worlds(config: RunConfig) -> SeedVecEnv:
+    turns = config.method.interleaved
+    makers = [partial(config.sequence.make, seed, turns) for seed in config.seeds]
+    return SeedVecEnv(makers, [environment_seed(seed) for seed in config.seeds])
 
 
 def _without_empty_rows(config: RunConfig) -> Any:
-    """The learner's settings, its buffer no larger than what the run can put into it.
+    """Return the learner's settings, its store no larger than what the run can put into it.
 
     Rows that are never filled take no memory, but Linux refuses to promise too many of them.
     """
-    if isinstance(config.learner, PPOSettings):
-        return config.learner
-    return dataclasses.replace(config.learner, buffer_size=stored_rows(config))
+    return config.learner.with_rows(stored_rows(config))
 
 
-def load_policy(directory: str | Path, task: int | None = None) -> Agent:
-    """The agent of a `clrl train` run, with the policy that it had at the end of a task.
+def _build_classifier(config: RunConfig) -> ClassifierOnStream:
+    assert isinstance(config.sequence, ToySequence)
+    with said_as_config_error():
+        classifier = Classifier(
+            config.sequence.stream(), config.method, config.learner, seeds=config.seeds,
+            parity=config.parity,
+        )  # fmt: skip
+    return ClassifierOnStream(classifier, config.sequence.schedule)
+
+
+BUILDERS: dict[str, Callable[[RunConfig], Trainable]] = {
+    "sac": partial(_build_agent, ContinualSAC),
+    "ppo": partial(_build_agent, ContinualPPO),
+    "classifier": _build_classifier,
+}
+"""How the learner of a run is made, by its name."""
+
+
+def load_policy(
+    directory: str | Path,
+    task: int | None = None,
+    env: VecEnv | None = None,
+    method: Method | type[Method] | None = None,
+) -> Any:
+    """Return a run's agent (or classifier) with the policy that it had at the end of a task.
 
     Args:
-        directory: The run directory.
-        task: Position of the task; None is the last one that was finished. Of interleaved tasks
-            `k` is the policy after k + 1 times `steps_per_task` steps.
+        directory: the run directory.
+        task: position of the task; None is the last one that was finished. Of interleaved tasks
+            `k` is the policy after the steps of k + 1 tasks.
+        env: the worlds, a `SeedVecEnv`, of a run whose own have no importable name.
+        method: the class (or an object) of a run's method that has no importable name.
 
     Raises:
-        ConfigError: The directory holds no run, or the task is not finished.
-        DamagedData: The snapshot is damaged.
+        ConfigError: the directory holds no run, the task is not finished, or the run's worlds or
+            method have no importable name and are not given.
+        DamagedData: the snapshot is damaged.
     """
+    return load_trained(directory, task, env, method).learner
+
+
+def load_trained(
+    directory: str | Path,
+    task: int | None = None,
+    env: VecEnv | None = None,
+    method: Method | type[Method] | None = None,
+) -> Trainable:
+    """Return what `load_policy` does, with its worlds."""
     directory = Path(directory)
-    config = RunConfig.load(directory / CONFIG_FILE)
-    pattern = "??-*" if task is None else f"{task:02d}-*"
-    snapshots = sorted((directory / "tasks").glob(pattern))
-    if not snapshots:
+    config = RunConfig.load(directory / CONFIG_FILE, method)
+    found = {int(path.name.partition("-")[0]): path for path in (directory / "tasks").glob("*-*")}
+    if not found or (task is not None and task not in found):
         what = "no task" if task is None else f"task {task}"
         raise ConfigError(f"{directory}: {what} is finished, so there is no policy of it")
-    agent = build_agent(config)
-    agent.load_policy_state(read_tensors(snapshots[-1]))
-    return agent
+    if env is not None and config.learner_name in AGENTS:
+        trained: Trainable = _build_agent(AGENTS[config.learner_name], config, env)
+    else:
+        trained = build(config)
+    trained.load_policy_state(read_tensors(found[max(found) if task is None else task]))
+    return trained
 
 
-def sequence_of(agent: Agent) -> TaskSequence:
-    """The sequence of the agent's first seed.
+AGENTS: dict[str, type[Agent]] = {"sac": ContinualSAC, "ppo": ContinualPPO}
+
+
+def describe(
+    learner: Learner,
+    evaluation: Evaluation,
+    log_every: int,
+    steps_per_task: int | Sequence[int] | None = None,
+) -> tuple[RunConfig, Trainable]:
+    """Return the configuration of a run of a learner made in Python, and the learner to train.
+
+    Args:
+        learner: fresh.
+        evaluation: when and how tasks are evaluated.
+        log_every: steps between lines of `train.jsonl`.
+        steps_per_task: updates on each task, of a classifier; the worlds of an agent say it.
 
     Raises:
-        ValueError: Its environments are not a `SeedVecEnv` of `TaskSequence`s, or of
-            `InterleavedTasks` for a method that is interleaved.
+        ConfigError: settings that do not fit together.
+        ValueError: the learner's worlds are of another kind.
     """
-    env = agent.get_env()
-    if not isinstance(env, SeedVecEnv) or not isinstance(env.envs[0], TaskSequence):
-        raise ValueError(
-            f"the agent's environments are {env}; needed is SeedVecEnv(makers, seeds) with one "
-            "maker of a TaskSequence per seed"
-        )
-    sequence, method = env.envs[0], type(agent.method)
-    if sequence.interleaved != method.interleaved:
-        raise ValueError(
-            f"the agent's environments are of {type(sequence).__name__}; the method "
-            f"{method.__name__} needs "
-            + ("InterleavedTasks" if method.interleaved else "a TaskSequence")
-        )
-    return sequence
-
-
-def describe(agent: Agent, evaluation: Evaluation) -> dict[str, Any]:
-    """The configuration of a run on a user's own environments, as `config.yaml` has it."""
-    sequence = sequence_of(agent)
-    names = {kind: name for name, kind in METHODS.items()}
-    method = names.get(type(agent.method), type(agent.method).__name__)
-    config = {
-        "sequence": {"name": "custom", **order_of(agent.method), "tasks": sequence.task_names,
-                     "steps_per_task": sequence.steps_per_task},
-        "learner": {"name": agent.name, **dataclasses.asdict(agent.settings)},
-        "method": {"name": method, **dataclasses.asdict(agent.method)},
-        "evaluation": dataclasses.asdict(evaluation),
-        "seeds": agent.seeds,
-        "parity": agent.parity,
-    }  # fmt: skip
-    return _plain(config)
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, all the way down, as YAML gives them back."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+    trained: Trainable
+    if isinstance(learner, Classifier):
+        if steps_per_task is None:
+            raise ValueError("steps_per_task is None; a classifier's stream does not say it")
+        sequence = stream_config(learner.stream, steps_per_task)
+        trained = ClassifierOnStream(learner, sequence.schedule)
+    else:
+        assert isinstance(learner, Agent)
+        if steps_per_task is not None:
+            raise ValueError("steps_per_task is for a classifier; an agent's worlds have their own")
+        env = worlds_of(learner)
+        sequence, trained = recognised(env, learner.seeds), AgentOnWorlds(learner)
+    device = str(getattr(learner, "device", "cpu"))
+    config = run_type(type(sequence), type(learner.settings))(
+        sequence=sequence,
+        learner=learner.settings,
+        method=dataclasses.replace(learner.method),
+        evaluation=EvaluationConfig(**dataclasses.asdict(evaluation)),
+        seeds=tuple(learner.seeds),
+        parity=learner.parity,
+        placement=PlacementConfig(device, torch.get_num_threads(), "default"),
+        logging=LoggingConfig(log_every=log_every),
+    )
+    return config, trained

@@ -7,9 +7,10 @@ from typing import Any
 
 import yaml
 
+from clrl.checkpoint import write_file
 from clrl.config import MAY_DIFFER, RunConfig
 from clrl.errors import ConfigError, DamagedData
-from clrl.results import CONFIG_FILE
+from clrl.schema import CONFIG_FILE, upgraded
 
 
 def differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -44,6 +45,12 @@ def check_directory(config: RunConfig, directory: str | Path) -> None:
         raise ConfigError(f"--out {directory} is not empty and holds no run; give another --out")
 
 
+def write_config(config: RunConfig, directory: Path) -> None:
+    """Write a run's `config.yaml`, unless it is there."""
+    if not (directory / CONFIG_FILE).exists():
+        write_file(directory / CONFIG_FILE, config.to_yaml().encode())
+
+
 def _stored_identity(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -51,10 +58,7 @@ def _stored_identity(path: Path) -> dict[str, Any]:
         raise DamagedData(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise DamagedData(f"{path} is not the configuration of a run")
-    try:
-        return RunConfig.from_dict(values).identity()
-    except ConfigError:  # a run on a user's own environments, or of another version
-        return {key: value for key, value in values.items() if key not in MAY_DIFFER}
+    return {key: value for key, value in upgraded(values).items() if key not in MAY_DIFFER}
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

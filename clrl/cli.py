@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 
+import clrl
 from clrl import errors
 from clrl.errors import ConfigError, DamagedData
 from clrl.names import unknown
@@ -23,7 +25,7 @@ usage: clrl COMMAND ...
   list WHAT [DIR]  show methods, sequences, tasks or runs
   demo             train three methods on three easy tasks, and show table and plots
 
-  clrl COMMAND --help and clrl train METHOD --help show all flags.
+  clrl COMMAND --help and clrl train METHOD --help show all flags; clrl --version the version.
 
 examples:
   clrl train ewc --sequence CW20 --seeds 0..4 --dry-run
@@ -64,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     end_like_ctrl_c()
+    _make_current_folder_importable()
     try:
         return _run(words)
     except ConfigError as error:
@@ -84,12 +87,21 @@ def _run(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return errors.OK
+    if words[0] == "--version":
+        print(f"clrl {clrl.__version__}")
+        return errors.OK
     if words[0] not in COMMANDS:
         raise ConfigError(unknown("command", words[0], COMMANDS))
     try:
         return COMMANDS[words[0]](words[1:])
     except SystemExit as end:  # a help text was printed
         return int(end.code or 0)
+
+
+def _make_current_folder_importable() -> None:
+    """Let `my_package.file:function` mean a file where the user stands, as `python -m` does."""
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
 
 
 def _say(message: str, code: int) -> int:

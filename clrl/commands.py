@@ -21,7 +21,7 @@ LINE, NAME = 100, 18
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Play a stored policy and print its success, task by task and seed by seed."""
+    """Play a stored policy and print its score, task by task and seed by seed."""
 
     run_directory: Annotated[Positional[Path], arg(metavar="DIR")]
     """The run."""
@@ -39,32 +39,35 @@ class Evaluate:
         if self.episodes < 1:
             raise ConfigError(f"episodes is {self.episodes}; it must be at least 1")
         from clrl.config import RunConfig  # here and below: imports that take a second or more
-        from clrl.results import CONFIG_FILE
+        from clrl.schema import CONFIG_FILE
 
         config = RunConfig.load(self.run_directory / CONFIG_FILE)
-        names = config.sequence.tasks
+        names, score = config.sequence.tasks, config.sequence.score
         for flag, task in (("task", self.task), ("after", self.after)):
             if task is not None and not 0 <= task < len(names):
                 raise ConfigError(f"--{flag} {task} is not in 0..{len(names) - 1}")
         import torch
 
-        from clrl.builder import load_policy, sequence_of
-        from clrl.evaluator import Evaluation, Simulators, evaluate
+        from clrl.builder import load_trained
+        from clrl.evaluator import Evaluation
 
         torch.set_num_threads(config.placement.threads)
-        agent = load_policy(self.run_directory, self.after)
+        trained = load_trained(self.run_directory, self.after)
         numbers = (0, self.episodes) if self.deterministic else (self.episodes, 0)
         how = Evaluation(stochastic_episodes=numbers[0], deterministic_episodes=numbers[1])
-        simulators = Simulators(sequence_of(agent))
-        print(f"success in {self.episodes} episodes, seeds {' '.join(map(str, agent.seeds))}, mean")
+        played = "" if score == "accuracy" else f" in {self.episodes} episodes"
+        print(f"{score}{played}, seeds {' '.join(map(str, config.seeds))}, mean")
         try:
             for task in range(len(names)) if self.task is None else [self.task]:
-                # Step 0 is no evaluation of a run, so these are episodes that none has played.
-                scores = [row["success"] for row in evaluate(agent, simulators, [task], 0, how)]
-                cells = "  ".join(f"{score:.2f}" for score in scores)
-                print(f"task {task:2d} {names[task]:30}{cells}  {sum(scores) / len(scores):.2f}")
+                # Episodes that no evaluation of the run has played.
+                rows = trained.evaluate([task], 0, how, unseen=True)
+                scores = [row[score] for row in rows]
+                cells = "  ".join("–" if value is None else f"{value:.2f}" for value in scores)
+                known = [value for value in scores if value is not None]
+                mean = f"{sum(known) / len(known):.2f}" if known else "–"
+                print(f"task {task:2d} {names[task]:30}{cells}  {mean}")
         finally:
-            simulators.close()
+            trained.close()
         return errors.OK
 
 
@@ -160,7 +163,7 @@ def _some(paths: tuple[Path, ...], command: str) -> tuple[Path, ...]:
 def _methods() -> list[str]:
     """Return of every method what it is, its defaults as flags, and where it does not work."""
     from clrl.agents.methods import METHODS
-    from clrl.config import RUNS
+    from clrl.agents.settings import SETTINGS
 
     lines = []
     for name, kind in METHODS.items():
@@ -169,10 +172,10 @@ def _methods() -> list[str]:
         paragraphs = [title if known else f"{title} {kind.paper}."]
         defaults = {f.name: getattr(kind(), f.name) for f in fields(kind)}
         paragraphs += [_flags(defaults)] if defaults else []
-        for learner in RUNS:
+        for learner in SETTINGS:
             if settings := kind.learner_defaults.get(learner):
                 paragraphs.append(f"with {learner}: {_flags(settings, learner)}")
-        paragraphs += [f"not on {learner}: {reason}" for learner, reason in kind.refused.items()]
+        paragraphs += [f"not on {learner}: {why}" for learner, why in kind.refusals().items()]
         width = LINE - NAME
         block = [
             line for p in paragraphs for line in textwrap.wrap(p, width, break_on_hyphens=False)
@@ -193,7 +196,11 @@ def _flags(values: Mapping[str, Any], learner: str = "") -> str:
 
 
 def _sequences() -> list[str]:
-    return [f"{name:8}{len(tasks)} tasks: {', '.join(tasks)}" for name, tasks in SEQUENCES.items()]
+    from clrl.worlds import world_names
+
+    lines = [f"{name:8}{len(tasks)} tasks: {', '.join(tasks)}" for name, tasks in SEQUENCES.items()]
+    lines.append("toy     3 tasks of a stream of small classification problems")
+    return lines + [f"{name}  registered" for name in world_names()]
 
 
 def _runs(directory: Path) -> list[str]:

@@ -4,87 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import tyro
 import yaml
-from tyro.constructors import PrimitiveConstructorSpec
 
-from clrl import limits
-from clrl.agents.methods import METHODS
+from clrl.agents.fields import number
+from clrl.agents.methods import METHODS, method_class, method_name
 from clrl.agents.methods.base import Method
-from clrl.agents.settings import PPOSettings, SACSettings
-from clrl.errors import ConfigError
+from clrl.agents.settings import SETTINGS, check_told
+from clrl.errors import ConfigError, checked, said_as_config_error
 from clrl.evaluator import Evaluation
-from clrl.fields import build, check_ranges, plain
-from clrl.names import check_tasks, format_seeds, parse_seeds, parse_tasks, sequence_name, unknown
+from clrl.families import FAMILIES, MetaWorldSequence, SequenceConfig
+from clrl.fields import build, plain
+from clrl.names import format_seeds, one_word, parse_seeds, unknown
+from clrl.schema import upgraded
 
-MAX_HORIZON = 500  # Meta-World's own limit
 MAY_DIFFER = ("placement", "logging")
 """Sections that a continued run may change."""
 
-
-def _word(read: Callable[[str], Any], show: Callable[[Any], str], metavar: str) -> Any:
-    """A tuple that is one word on the command line."""
-    return PrimitiveConstructorSpec(
-        nargs=1,
-        metavar=metavar,
-        instance_from_str=lambda words: read(words[0]),
-        is_instance=lambda value: isinstance(value, tuple),
-        str_from_instance=lambda value: [show(value)],
-    )
-
-
-TaskNames = Annotated[
-    tuple[str, ...],
-    tyro.conf.arg(name="sequence"),
-    _word(parse_tasks, sequence_name, "NAME|TASK,TASK"),
-]
-LearnerName = Literal["sac", "ppo"]
-Seeds = Annotated[tuple[int, ...], _word(parse_seeds, format_seeds, "0..4|0,3,7")]
-
-
-@dataclass(frozen=True)
-class SequenceConfig:
-    """The tasks, and the steps spent on each."""
-
-    tasks: TaskNames
-    """CW10, CW20, or Meta-World tasks between commas."""
-    steps_per_task: int = 1_000_000
-    """Steps of each seed on each task (Continual World: 1e6)."""
-    horizon: int = 200
-    """Steps of an episode, at most 500 (Continual World: 200)."""
-    reward: Literal["v2", "v1"] = "v2"
-    """Meta-World's reward version; v1 is refused."""
-    randomization: Literal["random_init_all", "deterministic"] = "random_init_all"
-    """Positions drawn at every reset (Continual World), or always the same."""
-    fixes: Literal["patched", "upstream"] = "patched"
-    """Meta-World with or without our corrections."""
-
-    def __post_init__(self) -> None:
-        check_tasks(self.tasks)
-        check_ranges(self, "sequence", positive=["steps_per_task"])
-        if not 1 <= self.horizon <= MAX_HORIZON:
-            raise ConfigError(f"horizon is {self.horizon}; it must be in 1..{MAX_HORIZON}")
-        if self.reward == "v1":
-            raise ConfigError(
-                "reward v1 is refused: Meta-World 3's v1 rewards are not the original ones "
-                "(stick-pull reads its object's position from the wrong numbers), so nothing "
-                "published could be compared with them; give --reward v2"
-            )
-
-    @property
-    def name(self) -> str:
-        """CW10, CW20, or the tasks between commas."""
-        return sequence_name(self.tasks)
+Seeds = Annotated[tuple[int, ...], one_word(parse_seeds, format_seeds, "0..4|0,3,7")]
 
 
 @dataclass(frozen=True)
 class EvaluationConfig(Evaluation):
-    """When and how success is measured, as flags."""
+    """When and how tasks are evaluated, as flags."""
 
     tasks: Annotated[Literal["all", "economical"], tyro.conf.arg(name="evaluate")] = "all"
 
@@ -95,13 +41,13 @@ class PlacementConfig:
 
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
-    threads: int = 1
+    threads: int = number(1, least=1)
     """CPU threads; on a CPU several runs of one thread each get more done."""
     matmul: Literal["auto", "default", "onednn"] = "auto"
     """CPU matrix product; auto picks the faster full-precision one when the run starts."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, "placement", positive=["threads"])
+        checked(self, "placement")
         kind, _, index = self.device.partition(":")
         if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
             raise ConfigError(f"device is {self.device!r}; it must be auto, cpu, cuda or cuda:N")
@@ -113,23 +59,23 @@ class LoggingConfig:
 
     wandb: Literal["off", "offline", "online"] = "off"
     """Mirror of the record in Weights & Biases."""
-    log_every: int = 1_000
+    log_every: int = number(1_000, least=1)
     """Steps between the lines of train.jsonl."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, "logging", positive=["log_every"])
+        checked(self, "logging")
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run: one configuration, S seeds. `SACRun` and `PPORun` are those that can be made.
+    """One run: one configuration, S seeds. `run_type` makes the classes whose flags are parsed.
 
     Raises:
         ConfigError: a value that is not allowed, or two that do not fit together.
     """
 
     sequence: Annotated[SequenceConfig, tyro.conf.arg(name="")]
-    learner: SACSettings | PPOSettings
+    learner: Any
     method: Annotated[Method, tyro.conf.arg(name="")] = field(default_factory=METHODS["finetuning"])
     evaluation: Annotated[EvaluationConfig, tyro.conf.arg(name="")] = EvaluationConfig()
     seeds: Seeds = (0,)
@@ -141,36 +87,68 @@ class RunConfig:
     logging: Annotated[LoggingConfig, tyro.conf.arg(name="")] = LoggingConfig()
 
     def __post_init__(self) -> None:
-        limits.check_seeds(self.seeds)
-        limits.check_learner(self.learner)
-        limits.check_method(self.method)
-        steps, evals = self.sequence.steps_per_task, self.evaluation.evals_per_task
-        limits.check_fit(steps, evals, len(self.seeds), self.learner, self.method)
+        checked(self, "run")
+        _check_seeds(self.seeds)
+        sequence, learner, lengths = self.sequence, self.learner, self.sequence.schedule.lengths
+        if learner.name not in sequence.learners:
+            raise ConfigError(
+                f"the learner {learner.name} cannot learn {sequence.name}, whose worlds are of the "
+                f"family {sequence.family}; give --learner {' or '.join(sequence.learners)}"
+            )
+        _check_evaluations(sequence, self.evaluation.evals_per_task)
+        with said_as_config_error():
+            self.method.check_reveals(sequence.reveals)
+            self.method.check_settings(learner)
+            check_told(type(learner), vars(learner), sequence.reveals)
+            learner.check_seeds(len(self.seeds))
+            learner.check_fit(lengths, self.tells_boundaries)
+            if self.tells_boundaries:
+                self.method.check_fit(lengths)
+
+    @property
+    def tells_boundaries(self) -> bool:
+        """Whether the agent is told that a task ends and the next one starts."""
+        return self.sequence.reveals != "nothing" and not self.method.interleaved
+
+    @property
+    def n_ids(self) -> int:
+        """Tasks that an observation tells apart."""
+        return self.sequence.schedule.n_tasks if self.sequence.reveals == "task" else 1
 
     @property
     def method_name(self) -> str:
-        """The method's key in METHODS."""
-        return next(name for name, kind in METHODS.items() if type(self.method) is kind)
+        """The method's key in METHODS, or where its class stands."""
+        return method_name(type(self.method))
 
     @property
-    def learner_name(self) -> LearnerName:
-        """The learner's key in RUNS."""
-        return cast(LearnerName, self.learner.name)
+    def learner_name(self) -> str:
+        """The learner's key in SETTINGS."""
+        return str(self.learner.name)
 
     def to_dict(self) -> dict[str, Any]:
         """Return `config.yaml`: plain dicts, lists, numbers and strings."""
         values = plain(self)
-        order = order_of(self.method)
-        values["sequence"] = {"name": self.sequence.name, **order, **values["sequence"]}
+        values["sequence"] = {**self._facts(), **values["sequence"]}
         values["learner"] = {"name": self.learner_name, **values["learner"]}
         values["method"] = {"name": self.method_name, **values["method"]}
         return values
 
-    @staticmethod
-    def from_dict(values: Any) -> RunConfig:
-        """Return the configuration that `to_dict` wrote.
+    def _facts(self) -> dict[str, Any]:
+        """Return what the section `sequence` says that follows from the rest, for other tools."""
+        turns = {"interleaved": True} if self.method.interleaved else {}
+        kind = type(self.sequence)
+        return {"family": kind.family, "name": self.sequence.name, **turns, **kind.facts}
 
-        Keys that are missing take their defaults; a method's and a learner's name select them.
+    @staticmethod
+    def from_dict(values: Any, method_kind: type[Method] | None = None) -> RunConfig:
+        """Return the configuration that `to_dict` wrote, or an earlier version.
+
+        Keys that are missing take their defaults; the names of family, method and learner select
+        them.
+
+        Args:
+            values: nested plain values.
+            method_kind: the method's class, where it has no importable name.
 
         Raises:
             ConfigError: an unknown key (with the closest one), a value of the wrong type, or
@@ -178,26 +156,29 @@ class RunConfig:
         """
         if not isinstance(values, dict):
             raise ConfigError("a configuration is a mapping like the config.yaml of a run")
+        if "family" not in (values.get("sequence") or {}):
+            values = upgraded(values)
         values = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
         for key in ("sequence", "learner", "method"):
             if not isinstance(values.setdefault(key, {}), dict):
                 raise ConfigError(f"{key} is {values[key]!r}; it must be a mapping")
-        name = values["sequence"].pop("name", None)
-        order = values["sequence"].pop("interleaved", None)
-        learner = values["learner"].pop("name", "sac")
-        method = values["method"].pop("name", "finetuning")
-        check_method_name(method)
-        check_learner_name(learner)
-        config = build(RUNS[learner], values, types={"method": METHODS[method]})
-        if name not in (None, config.sequence.name):
-            raise ConfigError(
-                f"sequence.name is {name!r}, but the tasks are those of {config.sequence.name!r}"
-            )
-        if order not in (None, config.method.interleaved):
-            raise ConfigError(
-                f"sequence.interleaved is {order!r}, but the method {method} trains with "
-                f"{config.method.interleaved!r}; leave it out: it follows from the method"
-            )
+        sequence, learner, method = values["sequence"], values["learner"], values["method"]
+        family = find_family(sequence.pop("family", MetaWorldSequence.family))
+        told = {k: sequence.pop(k) for k in ("name", "interleaved", *family.facts) if k in sequence}
+        settings = find_learner(learner.pop("name", family.learners[0]))
+        name = method.pop("name", "finetuning")
+        kind = method_kind or find_method(name)
+        reveals = sequence.get("reveals", "task")
+        defaults = {**kind.learner_defaults.get(settings.name, {}), **settings.forced(reveals)}
+        values["learner"] = {**defaults, **learner}
+        config = build(run_type(family, settings), values, types={"method": kind})
+        facts = {"interleaved": False, **config._facts()}
+        for key, value in told.items():
+            if value != facts[key] and value is not None:
+                raise ConfigError(
+                    f"sequence.{key} is {value!r}, but the rest of the configuration makes it "
+                    f"{facts[key]!r}; leave it out"
+                )
         return config
 
     def to_yaml(self) -> str:
@@ -205,14 +186,16 @@ class RunConfig:
         return yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None, width=100)
 
     @staticmethod
-    def load(path: str | Path) -> RunConfig:
-        """Read a run's `config.yaml`.
+    def load(path: str | Path, method: Method | type[Method] | None = None) -> RunConfig:
+        """Read a run's `config.yaml`; `method` is its method where that has no importable name.
 
         Raises:
             ConfigError: it cannot be read or is not allowed, naming the file.
         """
         try:
-            return RunConfig.from_dict(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            kind = type(method) if isinstance(method, Method) else method
+            return RunConfig.from_dict(values, kind)
         except FileNotFoundError:
             raise ConfigError(f"{path} does not exist") from None
         except (OSError, ValueError, yaml.YAMLError, ConfigError) as error:
@@ -232,45 +215,73 @@ class RunConfig:
     @property
     def directory(self) -> Path:
         """Where the run goes without `--out`."""
-        name = self.sequence.name.replace(",", "+")
-        if len(name) > 60:
-            name = f"{len(self.sequence.tasks)}-tasks"
-        return Path("runs", f"{name}-{self.method_name}-{self.hash}")
+        method = self.method_name.rpartition(":")[2]
+        return Path("runs", f"{_as_folder(self.sequence)}-{method}-{self.hash}")
 
 
-@dataclass(frozen=True)
-class SACRun(RunConfig):
-    """A run of soft actor-critic."""
-
-    learner: Annotated[SACSettings, tyro.conf.arg(name="sac")] = SACSettings()
-
-
-@dataclass(frozen=True)
-class PPORun(RunConfig):
-    """A run of proximal policy optimisation."""
-
-    learner: Annotated[PPOSettings, tyro.conf.arg(name="ppo")] = PPOSettings()
-
-
-RUNS: dict[str, type[SACRun] | type[PPORun]] = {"sac": SACRun, "ppo": PPORun}
-"""The configuration of each learner: only the flags of its own settings differ."""
-
-
-def order_of(method: Method) -> dict[str, bool]:
-    """Return what the section `sequence` says of the tasks' order: only where they are interleaved.
-
-    Tools that read a run need not know the method.
-    """
-    return {"interleaved": True} if method.interleaved else {}
+def run_type(family: type[SequenceConfig], settings: Any) -> type[RunConfig]:
+    """Return the configuration of a learner on a family of worlds, whose flags are theirs."""
+    key = family, settings
+    if key not in _RUN_TYPES:
+        learner = Annotated[settings, tyro.conf.arg(name=settings.name)]
+        _RUN_TYPES[key] = make_dataclass(
+            f"{family.family}_{settings.name}_Run",
+            [
+                ("sequence", Annotated[family, tyro.conf.arg(name="")]),
+                ("learner", learner, field(default=settings())),
+            ],
+            bases=(RunConfig,),
+            frozen=True,
+        )
+    return _RUN_TYPES[key]
 
 
-def check_method_name(name: Any) -> None:
-    """Raise ConfigError, with the closest name, unless a method has this name."""
-    if not isinstance(name, str) or name not in METHODS:
-        raise ConfigError(unknown("method", str(name), METHODS))
+_RUN_TYPES: dict[tuple[Any, Any], type[RunConfig]] = {}
 
 
-def check_learner_name(name: Any) -> None:
-    """Raise ConfigError, with the closest name, unless a learner has this name."""
-    if not isinstance(name, str) or name not in RUNS:
-        raise ConfigError(unknown("learner", str(name), RUNS))
+def find_family(name: Any) -> type[SequenceConfig]:
+    """Return the family of worlds of a name, or raise ConfigError with the closest one."""
+    if not isinstance(name, str) or name not in FAMILIES:
+        raise ConfigError(unknown("family", str(name), FAMILIES))
+    return FAMILIES[name]
+
+
+def find_learner(name: Any) -> Any:
+    """Return the settings' class of a learner, or raise ConfigError with the closest name."""
+    if not isinstance(name, str) or name not in SETTINGS:
+        raise ConfigError(unknown("learner", str(name), SETTINGS))
+    return SETTINGS[name]
+
+
+def find_method(name: Any) -> type[Method]:
+    """Return the class of a method, by its name or where it stands, or raise ConfigError."""
+    with said_as_config_error():
+        return method_class(str(name))
+
+
+def _as_folder(sequence: SequenceConfig) -> str:
+    """Return a sequence's name as a part of a folder's."""
+    name = sequence.name.replace(",", "+")
+    plain_name = "".join(c if c.isalnum() or c in "+-_." else "_" for c in name)
+    return plain_name if len(plain_name) <= 60 else f"{len(sequence.tasks)}-tasks"
+
+
+def _check_seeds(seeds: tuple[int, ...]) -> None:
+    """Raise ConfigError unless there are seeds, none negative and none twice."""
+    if not seeds or min(seeds) < 0:
+        raise ConfigError(f"seeds is {list(seeds)}; give at least one, none negative")
+    twice = [seed for seed in seeds if seeds.count(seed) > 1]
+    if twice:
+        raise ConfigError(f"seed {twice[0]} is given twice in seeds {','.join(map(str, seeds))}")
+
+
+def _check_evaluations(sequence: SequenceConfig, evals: int) -> None:
+    """Raise ConfigError, with the flag to give, unless evaluations divide every task."""
+    for name, steps in zip(sequence.schedule.names, sequence.schedule.lengths, strict=True):
+        if steps % evals:
+            fits = min((n for n in range(1, min(steps, 2 * evals) + 1) if steps % n == 0),
+                       key=lambda n: abs(n - evals))  # fmt: skip
+            raise ConfigError(
+                f"evals_per_task is {evals}, which does not divide the {steps} steps of {name}; "
+                f"give --evals-per-task {fits}"
+            )

@@ -1,5 +1,11 @@
 """What can go wrong with a run, and the exit codes that say so."""
 
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 OK = 0
 """Done."""
 INCOMPLETE = 1
@@ -22,3 +28,24 @@ class DamagedData(Exception):
 
 class ConfigError(Exception):
     """A bad configuration; the message names the field, the value and what is allowed."""
+
+
+@contextlib.contextmanager
+def said_as_config_error() -> Iterator[None]:
+    """Raise a ConfigError in place of a ValueError, which is what agents and envs raise."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def checked(settings: Any, where: str) -> None:
+    """Check a dataclass's fields, see `clrl.agents.fields.check_fields`.
+
+    Raises:
+        ConfigError: one has a value that is not allowed.
+    """
+    from clrl.agents.fields import check_fields
+
+    with said_as_config_error():
+        check_fields(settings, where)

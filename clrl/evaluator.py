@@ -1,4 +1,4 @@
-"""Success of every task: a pure function of the agent's weights, task, step and seed.
+"""The score of every task: a pure function of the agent's weights, task, step and seed.
 
 Evaluation goes task by task. The episodes of one task run together, with one policy call per step;
 two tasks never share a call, because a method may change the weights for each. Every episode has a
@@ -18,16 +18,15 @@ from typing import Any, Literal, Protocol
 import gymnasium as gym
 import numpy as np
 
+from clrl.agents.fields import check_fields, number
 from clrl.agents.randomness import EVALUATION, generator
-from clrl.envs.sequence import TaskSequence
+from clrl.envs.schedule import Schedule
+from clrl.scores import MODES, WINDOW
+from clrl.simulators import Simulators
 
-SIMULATORS = 24
-"""The most simulators of one task alive at a time; one of Meta-World takes about 25 MB."""
-KEPT = 80
-"""The most simulators of all tasks kept between evaluations, because making one takes 0.1 s."""
-WINDOW = 5
-"""Evaluations that the metrics average over (Continual World, results_processing/tables.py)."""
-MODES = ("stochastic", "deterministic")
+UNSEEN = 3
+"""Takes the mode's place in the generator of deterministic episodes that no run plays: theirs start
+alike at every evaluation."""
 
 Row = dict[str, Any]
 
@@ -54,98 +53,47 @@ class Evaluation:
     """When tasks are evaluated and with how many episodes; the defaults are Continual World's.
 
     Attributes:
-        evals_per_task: Evaluations within each task, evenly spaced, the last one at its end.
-        stochastic_episodes: Episodes with the policy's noise; the metrics use these.
-        deterministic_episodes: Episodes with the policy's mean action.
+        evals_per_task: evaluations within each task, evenly spaced, the last one at its end.
+        stochastic_episodes: episodes with the policy's noise; the metrics use these.
+        deterministic_episodes: episodes with the policy's mean action.
         tasks: "all" at every evaluation; "economical": the current task, and all tasks only at
             the last five evaluations of the run, which is all that P, F and FT read. Where tasks
             are interleaved there is no current task: only those five are left.
-        stop_at_success: End an episode at its first success; returns are then not recorded.
+        stop_at_success: end an episode at its first success; returns are then not recorded.
     """
 
-    evals_per_task: int = 50
-    stochastic_episodes: int = 10
-    deterministic_episodes: int = 1
+    evals_per_task: int = number(50, least=1)
+    stochastic_episodes: int = number(10, least=0)
+    deterministic_episodes: int = number(1, least=0)
     tasks: Literal["all", "economical"] = "all"
     stop_at_success: bool = False
 
     def __post_init__(self) -> None:
-        if self.evals_per_task < 1:
-            raise ValueError(f"evals_per_task is {self.evals_per_task}; it must be at least 1")
-        if min(self.stochastic_episodes, self.deterministic_episodes) < 0 or self.episodes < 1:
+        check_fields(self, "evaluation")
+        if self.episodes < 1:
             raise ValueError(
                 f"stochastic_episodes is {self.stochastic_episodes} and deterministic_episodes "
-                f"{self.deterministic_episodes}; neither may be negative nor both 0"
+                f"{self.deterministic_episodes}; they must not both be 0"
             )
-        if self.tasks not in ("all", "economical"):
-            raise ValueError(f"tasks is {self.tasks!r}; allowed are 'all' and 'economical'")
 
     @property
     def episodes(self) -> int:
         """Episodes of one task and seed in one evaluation."""
         return self.stochastic_episodes + self.deterministic_episodes
 
-    def period(self, steps_per_task: int) -> int:
-        """Steps between evaluations.
+    def due(self, step: int, schedule: Schedule, interleaved: bool = False) -> list[int]:
+        """Return the tasks to evaluate after a step of the sequence, [] between evaluations.
 
         Raises:
-            ValueError: `evals_per_task` does not divide `steps_per_task`.
+            ValueError: `evals_per_task` does not divide the steps of every task.
         """
-        if steps_per_task % self.evals_per_task:
-            raise ValueError(
-                f"evals_per_task is {self.evals_per_task}; it must divide "
-                f"steps_per_task, which is {steps_per_task}"
-            )
-        return steps_per_task // self.evals_per_task
-
-    def due(
-        self, step: int, steps_per_task: int, n_tasks: int, interleaved: bool = False
-    ) -> list[int]:
-        """The tasks to evaluate after `step` steps of the sequence, [] between evaluations."""
-        period = self.period(steps_per_task)
-        if step == 0 or step % period:
+        steps = schedule.evaluations(self.evals_per_task)
+        if step not in steps:
             return []
-        left = n_tasks * self.evals_per_task - step // period
+        left = len(steps) - 1 - steps.index(step)
         if self.tasks == "all" or left < WINDOW:
-            return list(range(n_tasks))
-        return [] if interleaved else [(step - 1) // steps_per_task]
-
-
-class Simulators:
-    """Simulators by task name, kept from one evaluation to the next.
-
-    Tasks of one name share them: only the one-hot differs, and the evaluator writes that itself.
-
-    Attributes:
-        sequence: Where they come from.
-        together: How many of one task play at the same time. The number of names decides it and
-            not the number of seeds: see `_Batch`.
-    """
-
-    def __init__(self, sequence: TaskSequence) -> None:
-        self.sequence = sequence
-        self.together = max(2, min(SIMULATORS, KEPT // len(set(sequence.task_names))))
-        self._kept: dict[str, list[gym.Env]] = {}
-
-    def of(self, task: int, n: int) -> list[gym.Env]:
-        """At least `n` simulators of a task."""
-        pool = self._kept.setdefault(self.sequence.task_names[task], [])
-        while len(pool) < n:
-            pool.append(self.sequence.make_task(task))
-        return pool
-
-    def trim(self, task: int) -> None:
-        """Closes what `task` has beyond the bound, so that tasks visited in turn keep theirs."""
-        pool = self._kept.get(self.sequence.task_names[task], [])
-        for _ in range(min(len(pool), sum(map(len, self._kept.values())) - KEPT)):
-            pool.pop().close()
-
-    def close(self) -> None:
-        """Closes all simulators."""
-        for pool in self._kept.values():
-            for env in pool:
-                env.close()
-        self._kept = {}
+            return list(range(schedule.n_tasks))
+        return [] if interleaved else [schedule.task_at(step)]
 
 
 @dataclass
@@ -155,57 +103,69 @@ class Episode:
     seed: int
     mode: str
     random: np.random.Generator
-    success: float = 0.0
-    success_last: float = 0.0
+    success: float | None = None
+    success_last: float | None = None
     total: float = 0.0
     over: bool = False
 
     def count(self, reward: float, info: dict[str, Any], over: bool, stop: bool) -> None:
-        """Takes one step's outcome in."""
-        self.success_last = float(info.get("success", 0.0) > 0)
-        self.success = max(self.success, self.success_last)
+        """Take one step's outcome in; success stays unknown until the world reports it."""
+        if "success" in info or self.success is not None:
+            self.success_last = float(info.get("success", 0.0) > 0)
+            self.success = max(self.success or 0.0, self.success_last)
         self.total += reward
-        self.over = over or (stop and self.success > 0)
+        self.over = over or (stop and bool(self.success))
 
 
 def evaluate(
-    policy: Policy, simulators: Simulators, tasks: Sequence[int], step: int, how: Evaluation
+    policy: Policy,
+    simulators: Simulators,
+    tasks: Sequence[int],
+    step: int,
+    how: Evaluation,
+    unseen: bool = False,
 ) -> list[Row]:
-    """Evaluates tasks one by one.
+    """Evaluate tasks one by one, each seed in its own worlds.
 
     Args:
-        policy: What acts.
-        simulators: The sequence's simulators.
-        tasks: Which tasks.
-        step: Step of the run; enters the episodes' seeds and the rows.
-        how: Numbers of episodes.
+        policy: what acts.
+        simulators: the environments of all seeds.
+        tasks: which tasks.
+        step: step of the run; enters the episodes' seeds and the rows.
+        how: numbers of episodes.
+        unseen: play deterministic episodes, too, that no evaluation of a run plays. (Of stochastic
+            ones no run plays those of step 0.)
 
     Returns:
         Rows of `metrics.jsonl` without `seq`: by task, then seed, then mode. `success` is the
-        share of episodes with a success at any step, `success_last` at the last step.
+        share of episodes with a success at any step, `success_last` at the last step; both are
+        None for worlds that report none.
     """
     rows = []
     for task in tasks:
-        episodes = _episodes(policy.seeds, task, step, how)
+        episodes = _episodes(policy.seeds, task, step, how, unseen)
         for batch in _batches(episodes, simulators.together):
             # A third mode beside the two of `_episodes`: no draw of the policy is one of theirs.
             with policy.evaluating(task, step, len(MODES), batch.start):
                 batch.play(policy, simulators, task, how.stop_at_success)
         simulators.trim(task)
-        rows += _rows(episodes, task, simulators.sequence.task_names[task], step, how)
+        rows += _rows(episodes, task, simulators.first.task_names[task], step, how)
     return rows
 
 
-def _episodes(seeds: Sequence[int], task: int, step: int, how: Evaluation) -> list[list[Episode]]:
-    """The episodes of each seed: stochastic ones, then deterministic ones.
+def _episodes(
+    seeds: Sequence[int], task: int, step: int, how: Evaluation, unseen: bool
+) -> list[list[Episode]]:
+    """Return the episodes of each seed: stochastic ones, then deterministic ones.
 
     Deterministic episodes start from the same states at every evaluation: the score of a policy
     that has not changed does not change.
     """
     numbers = (how.stochastic_episodes, how.deterministic_episodes)
+    keys = ((step, 0), (0, UNSEEN if unseen else 1))
     return [
         [
-            Episode(seed, MODES[m], generator(seed, EVALUATION, task, (step, 0)[m], m, i))
+            Episode(seed, MODES[m], generator(seed, EVALUATION, task, *keys[m], i))
             for m, number in enumerate(numbers)
             for i in range(number)
         ]
@@ -222,7 +182,7 @@ class _Batch:
     seeds beside it.
 
     Attributes:
-        start: Position among its seed's episodes of the one in row 0.
+        start: position among its seed's episodes of the one in row 0.
     """
 
     start: int
@@ -231,16 +191,17 @@ class _Batch:
     episodes: dict[tuple[int, int], Episode] = field(default_factory=dict)
 
     def play(self, policy: Policy, simulators: Simulators, task: int, stop: bool) -> None:
-        """Runs the episodes to their ends."""
-        sequence = simulators.sequence
-        n_tasks = len(sequence.task_names)
+        """Run the episodes to their ends."""
+        sequence = simulators.first
         obs_dim, action_dim = _size(sequence.observation_space), _size(sequence.action_space)
-        own = obs_dim - n_tasks if n_tasks > 1 else obs_dim
+        own = obs_dim - sequence.one_hot_size
         obs = np.zeros((self.n_seeds, self.rows, obs_dim), np.float32)
-        obs[:, :, own:] = np.eye(n_tasks, dtype=np.float32)[task] if n_tasks > 1 else 0
+        if sequence.one_hot_size:
+            obs[:, :, own + task] = 1.0
         noise = np.zeros((self.n_seeds, self.rows, action_dim), np.float32)
         deterministic = np.ones(self.rows, bool)
-        envs = dict(zip(self.episodes, simulators.of(task, len(self.episodes)), strict=False))
+        lent = simulators.lend(task, [s for s, _ in self.episodes])
+        envs = dict(zip(self.episodes, lent, strict=True))
         for (s, k), episode in self.episodes.items():
             deterministic[k] = episode.mode == "deterministic"
             seed = int(episode.random.integers(2**32))
@@ -259,7 +220,7 @@ class _Batch:
 
 
 def _batches(episodes: list[list[Episode]], together: int) -> Iterator[_Batch]:
-    """Splits into batches of at most `together` episodes, the rows of a seed equally many."""
+    """Split into batches of at most `together` episodes, the rows of a seed equally many."""
     n_seeds, n_episodes = len(episodes), len(episodes[0])
     rows = math.ceil(n_episodes / math.ceil(n_episodes / together))
     seeds = together // rows
@@ -283,12 +244,19 @@ def _rows(
                 continue
             row = {"step": step, "task": task, "task_name": name, "seed": some[0].seed,
                    "mode": mode, "episodes": len(some),
-                   "success": float(np.mean([e.success for e in some])),
-                   "success_last": float(np.mean([e.success_last for e in some])),
+                   "success": _mean([e.success for e in some]),
+                   "success_last": _mean([e.success_last for e in some]),
                    "return": float(np.mean([e.total for e in some]))}  # fmt: skip
             rows.append(row | ({"success_last": None, "return": None} if how.stop_at_success
                                else {}))  # fmt: skip
     return rows
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return a mean; None where nothing is known, and 0 for single episodes of which nothing is."""
+    if all(value is None for value in values):
+        return None
+    return float(np.mean([value or 0.0 for value in values]))
 
 
 def _size(space: gym.Space) -> int:

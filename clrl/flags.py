@@ -13,7 +13,8 @@ from typing import Any, NoReturn, TypeVar
 import tyro
 
 from clrl.errors import ConfigError
-from clrl.names import parse_tasks, unknown
+from clrl.names import unknown
+from clrl.sequences import check_sequence
 
 T = TypeVar("T")
 
@@ -63,7 +64,8 @@ class First:
     Attributes:
         method: the first word, None without one.
         help: whether the help is asked for.
-        sequence, learner, preset, config: the flags of these names, None if not given.
+        sequence, learner, preset, config, reveals, seeds: the flags of these names, None where not
+            given.
     """
 
     method: str | None
@@ -72,6 +74,8 @@ class First:
     learner: str | None
     preset: str | None
     config: str | None
+    reveals: str | None
+    seeds: str | None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,12 +91,12 @@ def look(argv: Sequence[str]) -> First:
     """
     method = argv[0] if argv and not argv[0].startswith("-") else None
     parser = _Parser(add_help=False, allow_abbrev=False)
-    for name in ("sequence", "learner", "preset", "config"):
+    for name in ("sequence", "learner", "preset", "config", "reveals", "seeds"):
         parser.add_argument(f"--{name}")
     found, _ = parser.parse_known_args(argv[1:] if method else argv)
     asked = "--help" in argv or "-h" in argv
     if found.sequence is not None and not asked:
-        parse_tasks(found.sequence)
+        check_sequence(found.sequence)
     return First(method=method, help=asked, **vars(found))
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from tyro.constructors import PrimitiveConstructorSpec
 
 from clrl.envs.tasks import METAWORLD_TASKS, SEQUENCES
 from clrl.errors import ConfigError
@@ -23,23 +26,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
         return f"unknown {kind} {name!r}; did you mean {close[0]!r}?"
     listed = f" (it is one of {', '.join(known)})" if len(known) <= 20 else ""
     return f"unknown {kind} {name!r}{listed}"
-
-
-def parse_tasks(text: str) -> tuple[str, ...]:
-    """Return the tasks of a sequence given by its name or as task names between commas.
-
-    Example:
-        >>> parse_tasks("push-v3,window-close-v3")
-        ('push-v3', 'window-close-v3')
-
-    Raises:
-        ConfigError: unknown name.
-    """
-    if text in SEQUENCES:
-        return SEQUENCES[text]
-    names = tuple(name.strip() for name in text.split(","))
-    check_tasks(names)
-    return names
 
 
 def check_tasks(names: Sequence[str]) -> None:
@@ -93,3 +79,70 @@ def format_seeds(seeds: Sequence[int]) -> str:
     if len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
         return f"{seeds[0]}..{seeds[-1]}"
     return ",".join(map(str, seeds))
+
+
+def parse_lengths(text: str) -> int | tuple[int, ...]:
+    """Return one number of steps, or one per task.
+
+    Example:
+        >>> parse_lengths("1000"), parse_lengths("1000,500")
+        (1000, (1000, 500))
+
+    Raises:
+        ConfigError: not whole numbers.
+    """
+    try:
+        lengths = tuple(int(part.replace("_", "")) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is not a whole number, or whole numbers like 1000,500"
+        ) from None
+    return lengths[0] if len(lengths) == 1 else lengths
+
+
+def format_lengths(lengths: int | Sequence[int]) -> str:
+    """Return numbers of steps as `parse_lengths` reads them."""
+    return str(lengths) if isinstance(lengths, int) else ",".join(map(str, lengths))
+
+
+def parse_range(text: str) -> tuple[float, float] | None:
+    """Return the numbers in `LOW,HIGH`; None for "None".
+
+    Raises:
+        ConfigError: not two numbers.
+    """
+    if text == "None":
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"{text!r} is not LOW,HIGH, two numbers") from None
+    return low, high
+
+
+def format_range(limits: tuple[float, float] | None) -> str:
+    """Return a range as `parse_range` reads it."""
+    return "None" if limits is None else f"{limits[0]:.15g},{limits[1]:.15g}"
+
+
+def one_word(
+    read: Callable[[str], Any],
+    show: Callable[[Any], str],
+    metavar: str,
+    kinds: type | tuple[type, ...] = tuple,
+) -> Any:
+    """Return what tyro needs to know of a value that is one word on the command line.
+
+    Args:
+        read: makes the value of the word.
+        show: makes the word of the value.
+        metavar: what the help shows.
+        kinds: the value's types.
+    """
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda words: read(words[0]),
+        is_instance=lambda value: isinstance(value, kinds),
+        str_from_instance=lambda value: [show(value)],
+    )

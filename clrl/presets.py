@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from clrl.agents.methods import METHODS
 from clrl.agents.settings import SLIPPERY_ANT_PRESET, SMALL_PPO_PRESET, SMALL_PRESET
-from clrl.config import RUNS, EvaluationConfig, RunConfig, SequenceConfig
-from clrl.errors import ConfigError
+from clrl.config import EvaluationConfig, RunConfig, find_learner, find_method, run_type
+from clrl.envs.sequence import Reveals
+from clrl.errors import ConfigError, said_as_config_error
+from clrl.sequences import sequence_named
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,11 @@ class Preset:
             named is refused.
         sequence: fields of `SequenceConfig`.
         evaluation: fields of `EvaluationConfig`.
-        method: fields of single methods, by the method's name.
     """
 
-    learner: dict[str, dict[str, Any]]
+    learner: dict[str, dict[str, Any]] = field(default_factory=dict)
     sequence: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
-    method: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 PresetName = Literal["small", "slippery-ant"]
@@ -36,7 +35,6 @@ PRESETS: dict[str, Preset] = {
         learner={"sac": SMALL_PRESET, "ppo": SMALL_PPO_PRESET},
         sequence={"steps_per_task": 7_500},
         evaluation={"evals_per_task": 6, "stochastic_episodes": 10, "deterministic_episodes": 1},
-        method={"packnet": {"retrain_steps": 750}},
     ),
     # Dohare et al. 2024 (Nature 632:768); the ant itself is another sequence.
     "slippery-ant": Preset(learner={"ppo": SLIPPERY_ANT_PRESET}),
@@ -44,37 +42,49 @@ PRESETS: dict[str, Preset] = {
 
 
 def base_config(
-    tasks: tuple[str, ...], method: str, preset: str | None = None, learner: str = "sac"
+    text: str,
+    method: str,
+    preset: str | None = None,
+    learner: str | None = None,
+    reveals: Reveals | None = None,
+    seed: int = 0,
 ) -> RunConfig:
     """Return what a run is before the user's flags.
 
     Each layer wins over the ones before it: the learner's published defaults, those that belong to
-    the method as published, the preset.
+    the method as published, the preset, and what the sequence does not reveal.
 
     Args:
-        tasks: the sequence.
-        method: a key of METHODS.
+        text: the sequence, see `sequence_named`.
+        method: a key of METHODS, or `package.module:Class`.
         preset: a key of PRESETS, or None for the published settings.
-        learner: a key of RUNS.
+        learner: a key of SETTINGS; None is the one that the worlds bring.
+        reveals: what the agent is told; None is what the worlds say.
+        seed: the first seed, for a sequence that a function makes.
 
     Raises:
-        ConfigError: the preset is not for this learner, or the method does not work on it.
+        ConfigError: a name that is not known, or the preset is not for this learner.
     """
-    if preset is not None and learner not in PRESETS[preset].learner:
-        known = " or ".join(PRESETS[preset].learner)
+    chosen = PRESETS[preset] if preset is not None else Preset()
+    told = {} if reveals is None else {"reveals": reveals}
+    sequence = sequence_named(text, seed, **chosen.sequence, **told)
+    name = learner or sequence.learners[0]
+    if preset is not None and name not in chosen.learner:
+        known = " or ".join(chosen.learner)
         raise ConfigError(
             f"preset {preset!r} has settings of the learner {known} only, and the learner is "
-            f"{learner}; give --learner {known}, or no --preset"
+            f"{name}; give --learner {known}, or no --preset"
         )
-    kind = METHODS[method]
-    config: Any = RUNS[learner](SequenceConfig(tasks))  # Any: which settings it has varies
-    chosen = PRESETS[preset] if preset is not None else Preset(learner={learner: {}})
-    settings = kind.learner_defaults.get(learner, {}) | chosen.learner[learner]
-    changed: RunConfig = replace(
-        config,
-        sequence=SequenceConfig(tasks, **chosen.sequence),
-        learner=replace(config.learner, **settings),
-        method=kind(**chosen.method.get(method, {})),
-        evaluation=EvaluationConfig(**chosen.evaluation),
-    )
-    return changed
+    kind, settings = find_method(method), find_learner(name)
+    values = {
+        **kind.learner_defaults.get(name, {}),
+        **chosen.learner.get(name, {}),
+        **settings.forced(sequence.reveals),
+    }
+    with said_as_config_error():
+        return run_type(type(sequence), settings)(
+            sequence=sequence,
+            learner=settings(**values),
+            method=kind(**kind.scaled(min(sequence.schedule.lengths)) if chosen.sequence else {}),
+            evaluation=EvaluationConfig(**chosen.evaluation),
+        )

@@ -3,94 +3,90 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from stable_baselines3.common.callbacks import BaseCallback
-
-from clrl.agents.agent import Agent
+from clrl.agents.learner import Learner
 from clrl.evaluator import Row
-from clrl.results import Record
-from clrl.signals import Signals
+from clrl.record import Record
+from clrl.trainable import Infos
 
 
 class Mirror(Protocol):
     """Where rows go besides the record: the screen, wandb. Never needed to go on."""
 
     def train(self, rows: Sequence[Row]) -> None:
-        """Takes rows of `train.jsonl`."""
+        """Take rows of `train.jsonl`."""
 
     def metrics(self, rows: Sequence[Row]) -> None:
-        """Takes rows of `metrics.jsonl`."""
+        """Take rows of `metrics.jsonl`."""
 
 
-class Progress(BaseCallback):
-    """Counts finished episodes, writes `train.jsonl`, and stops the loop after a signal.
+class Progress:
+    """Counts finished episodes and writes `train.jsonl`.
 
     Args:
+        learner: what is trained.
         record: `train.jsonl`.
-        log_every: Steps between lines.
-        steps_per_task: For the lines' task; None where tasks are interleaved: it is then null.
-        signals: Asked at every step.
-        mirror: Gets the same rows.
+        log_every: steps between lines.
+        task_at: the task that a step's lines name; None where tasks take turns.
+        mirror: gets the same rows.
     """
 
     def __init__(
         self,
+        learner: Learner,
         record: Record,
         log_every: int,
-        steps_per_task: int | None,
-        signals: Signals,
+        task_at: Callable[[int], int | None],
         mirror: Mirror,
     ) -> None:
-        super().__init__()
-        self.record, self.mirror, self.signals = record, mirror, signals
-        self.log_every, self.steps_per_task = log_every, steps_per_task
+        self.learner, self.record, self.mirror = learner, record, mirror
+        self.log_every, self.task_at = log_every, task_at
         self.sim_warnings = 0
-        self.episodes: list[list[list[float]]] = []
+        self.episodes: list[list[list[float | None]]] = [[] for _ in learner.seeds]
         """For each seed, (return, length, success) of the episodes since its last line."""
 
-    def start(self, agent: Agent) -> None:
-        """Forgets everything counted."""
-        self.sim_warnings, self.episodes = 0, [[] for _ in agent.seeds]
-
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of this."""
+        """Return what a checkpoint keeps of this."""
         return {"sim_warnings": self.sim_warnings, "episodes": self.episodes}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Goes on from `state()`."""
+        """Go on from `state()`."""
         self.sim_warnings, self.episodes = state["sim_warnings"], state["episodes"]
 
-    def _on_step(self) -> bool:
-        for finished, info in zip(self.episodes, self.locals["infos"], strict=True):
+    def count(self, infos: Infos) -> None:
+        """Take a step in; `infos` has one entry per seed, or none where there are no episodes."""
+        for finished, info in zip(self.episodes, infos, strict=False):
             self.sim_warnings += bool(info.get("sim_warning", False))
             if "episode" in info:
-                episode = info["episode"]
-                success = float(info["is_success"])
-                finished.append([float(episode["r"]), float(episode["l"]), success])
-        if self.num_timesteps % self.log_every == 0:
+                episode, success = info["episode"], info.get("is_success")
+                finished.append([float(episode["r"]), float(episode["l"]),
+                                 None if success is None else float(success)])  # fmt: skip
+        if self.learner.num_timesteps % self.log_every == 0:
             self.write()
-        return not self.signals.requested
 
     def write(self) -> None:
-        """Writes one line per seed."""
-        agent: Any = self.model
-        losses = agent.losses_log()
-        step = self.num_timesteps
-        task = None if self.steps_per_task is None else (step - 1) // self.steps_per_task
+        """Write one line per seed."""
+        reports = self.learner.losses_log()
+        step = self.learner.num_timesteps
         rows = []
-        for s, (seed, finished) in enumerate(zip(agent.seeds, self.episodes, strict=True)):
-            means: list[float | None] = [sum(c) / len(c) for c in zip(*finished, strict=True)]
-            means = means or [None, None, None]
-            rows.append({"step": step, "task": task, "seed": seed,
+        for s, (seed, finished) in enumerate(zip(self.learner.seeds, self.episodes, strict=True)):
+            means = [_mean(column) for column in zip(*finished, strict=True)] or [None] * 3
+            rows.append({"step": step, "task": self.task_at(step), "seed": seed,
                          "episodes": len(finished), "return_mean": means[0],
                          "length_mean": means[1], "success_mean": means[2],
-                         **{name: _finite(values[s]) for name, values in losses.items()}
+                         **{name: _finite(values[s]) for name, values in reports.items()}
                          })  # fmt: skip
             finished.clear()
         self.record.append(rows)
         self.mirror.train(rows)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of what is known."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _finite(value: float) -> float | None:

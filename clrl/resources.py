@@ -10,24 +10,12 @@ from pathlib import Path
 
 import psutil
 
-from clrl.agents.settings import PPOSettings
 from clrl.config import RunConfig
-from clrl.costs import ACTION, OBSERVATION, network_parameters
 from clrl.errors import ConfigError
-from clrl.evaluator import KEPT, SIMULATORS
+from clrl.simulators import KEPT, SIMULATORS
 
-TRANSITION_BYTES = 4 * (2 * OBSERVATION + ACTION + 1) + 2
-"""Both observations, action and reward in float32; a byte each for the task and its end."""
-ROLLOUT_BYTES = 4 * (OBSERVATION + ACTION + 5) + 4
-"""Observation, action and five numbers of a row in float32; four bytes, the task among them."""
-OUTPUT_BYTES = 4 * 2 * ACTION
-"""Mean and deviation of the action that a policy gave to a row of a method's memory."""
-SIMULATOR_BYTES = 30 * 2**20
-"""One Meta-World simulator: 22 to 33 MiB over the tasks of CW10."""
 PROCESS_BYTES = 500 * 2**20
 """Python, PyTorch and MuJoCo (300 MiB), and the activations of an update."""
-METHOD_COPIES = {"l2": 2, "ewc": 2, "online-ewc": 2, "mas": 2, "si": 3, "vcl": 6, "packnet": 1}
-"""Copies of the policy's weights that a method keeps (VCL: its variances and their moments too)."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +66,13 @@ def need(config: RunConfig) -> Need:
     """Return what a run needs at its fullest; builds nothing."""
     learner, method, seeds = config.learner, config.method, len(config.seeds)
     n_tasks, names = len(config.sequence.tasks), len(set(config.sequence.tasks))
-    row = ROLLOUT_BYTES if isinstance(learner, PPOSettings) else TRANSITION_BYTES
+    sizes = config.sequence.sizes
+    row = learner.row_bytes(*sizes)
     data = seeds * stored_rows(config) * row
-    policy, all_networks = network_parameters(learner, n_tasks)
-    anchors = n_tasks if getattr(method, "anchors", None) == "per_task" else 1
-    copies = METHOD_COPIES.get(config.method_name, 0) * anchors
-    remembered = getattr(method, "memory_per_task", 0) * n_tasks * (row + OUTPUT_BYTES)
+    policy, all_networks = learner.network_numbers(*sizes, config.n_ids)
+    copies = method.copies_of_weights(n_tasks)
+    output = 4 * 2 * sizes[1]  # mean and deviation of the action that a policy gave to a row
+    remembered = method.memory_rows(n_tasks) * (row + output)
     networks, memories = 4 * seeds * all_networks, seeds * (4 * copies * policy + remembered)
     together = max(2, min(SIMULATORS, KEPT // names))
     kept = min(KEPT, names * min(together, seeds * config.evaluation.episodes))
@@ -93,18 +82,15 @@ def need(config: RunConfig) -> Need:
         data=data,
         networks=2 * networks,
         memories=2 * memories,
-        process=PROCESS_BYTES + (kept + trained) * SIMULATOR_BYTES,
+        process=PROCESS_BYTES + (kept + trained) * config.sequence.simulator_bytes,
         checkpoint=data + networks + memories,
     )
 
 
 def stored_rows(config: RunConfig) -> int:
     """Return the rows of each seed that the learner's store can ever hold."""
-    learner, steps = config.learner, config.sequence.steps_per_task
-    if isinstance(learner, PPOSettings):
-        return 2 * learner.n_steps  # the rollout being written and the last one
-    one_task = learner.reset_buffer and not config.method.interleaved
-    return min(learner.buffer_size, steps if one_task else steps * len(config.sequence.tasks))
+    lengths = config.sequence.schedule.lengths
+    return int(config.learner.rows_stored(lengths, not config.tells_boundaries))
 
 
 def available_memory(
@@ -176,7 +162,8 @@ def check_resources(config: RunConfig, directory: Path) -> None:
     """
     needed, allowed = need(config), available_memory()
     fewer = "fewer --seeds per process, " if needed.seeds > 1 else ""
-    smaller = "" if isinstance(config.learner, PPOSettings) else "a smaller --sac.buffer-size, "
+    flag = config.learner.memory_flag
+    smaller = f"a smaller {flag}, " if flag else ""
     if needed.total > allowed:
         raise ConfigError(
             f"too little memory: the run takes up to {size(needed.total)} "

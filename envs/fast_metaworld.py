@@ -127,7 +127,7 @@ class FastSawyer(SawyerXYZEnv):
         return observation
 
     def set_xyz_action(self, action: np.ndarray) -> None:
-        """Moves the hand's target by the action; see `SawyerXYZEnv.set_xyz_action`.
+        """Move the hand's target by the action; see `SawyerXYZEnv.set_xyz_action`.
 
         A float32 action is scaled in float32, as upstream's product with a Python float is.
         """
@@ -144,7 +144,7 @@ class FastSawyer(SawyerXYZEnv):
         self._mocap_quat[:] = _HAND_QUATERNION
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
-        """Takes a step; see `SawyerXYZEnv.step`.
+        """Take a step; see `SawyerXYZEnv.step`.
 
         Two things are left out: moving the target's site, which `mj_forward` undoes, and
         `mj_rnePostConstraint`, whose results nobody reads. `mj_forward` itself cannot be left out
@@ -194,7 +194,7 @@ class FastSawyer(SawyerXYZEnv):
         self._hand_reset = (self.model.body_pos.tobytes(), state, positions)
 
     def _recall_hand_reset(self) -> bool:
-        """Goes to the end of the last hand reset if this one starts the same; says whether it did.
+        """Go to the end of the last hand reset if this one starts the same; say whether it did.
 
         A hand reset starts from MuJoCo's own, so it is a function of the model, of which a task
         changes where bodies are (and sites, which have no physics).

@@ -15,14 +15,17 @@ class InterleavedTasks(TaskSequence):
     """Tasks in turn, an episode each, in one environment.
 
     Differs from `TaskSequence` in that every `reset()` goes on to the next task, and in that the
-    budget of n_tasks * steps_per_task steps is spent on all tasks together: only its last step
-    truncates an episode, and a task whose episodes end early gets less than `steps_per_task`. The
-    first episode is task 1's (the only task's where there is one), because Continual World's
-    multi-task environment moves on before its first reset, too
-    (continualworld/envs.py, MultiTaskEnv).
+    steps of all tasks are spent on all of them together: only the last of them truncates an
+    episode, and a task whose episodes end early gets less than `steps_per_task`. The first episode
+    is task 1's (the only task's where there is one), because Continual World's multi-task
+    environment moves on before its first reset, too (continualworld/envs.py, MultiTaskEnv).
 
     Every task's environment is made at its first turn and then stays alive: 25 MB each in
     Meta-World.
+
+    Args:
+        makers, steps_per_task, task_names: see `TaskSequence`.
+        **told: its keywords.
 
     Attributes:
         task: the task of the current episode.
@@ -34,12 +37,22 @@ class InterleavedTasks(TaskSequence):
     def __init__(
         self,
         makers: Sequence[Callable[[], gym.Env]],
-        steps_per_task: int,
+        steps_per_task: int | Sequence[int],
         task_names: Sequence[str] | None = None,
+        **told: Any,
     ) -> None:
-        super().__init__(makers, steps_per_task, task_names)
+        if told.get("reveals") == "boundaries":
+            raise ValueError(
+                "reveals is 'boundaries', but interleaved tasks have none; give 'task' or 'nothing'"
+            )
+        super().__init__(makers, steps_per_task, task_names, **told)
         self._env.close()  # it has shown its spaces
         self._envs: dict[int, OneTask] = {}
+
+    @property
+    def _budget(self) -> int:
+        """All steps: the tasks share them."""
+        return self.schedule.total
 
     def _restart(self) -> None:
         self.close()
@@ -58,7 +71,7 @@ class InterleavedTasks(TaskSequence):
         self._actions = []
 
     def state(self) -> dict[str, Any]:
-        """Where the tasks stand; see `TaskSequence.state`.
+        """Return where the tasks stand; see `TaskSequence.state`.
 
         Besides the current episode it holds the generators of the other tasks (None for one that
         has not had a turn), from which their next episodes spring.
@@ -84,7 +97,7 @@ class InterleavedTasks(TaskSequence):
         self._give_turn(state["task"])
 
     def close(self) -> None:
-        """Closes every task's environment."""
+        """Close every task's environment."""
         for env in self._envs.values():
             env.close()
         self._envs = {}

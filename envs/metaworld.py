@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from clrl.envs.interleaved import InterleavedTasks
-from clrl.envs.sequence import TaskSequence
+from clrl.envs.sequence import Reveals, Score, TaskSequence
 from clrl.envs.simulator import blew_up, fix_reset, freeze_first_goal, make_simulator
 from clrl.envs.tasks import METAWORLD_TASKS, SEQUENCES
 from clrl.envs.wrappers import EpisodeRecord
@@ -32,9 +32,11 @@ _HIGH = np.array(_HIGH_FRAME * 2 + [np.inf] * 3)
 class MetaWorld(gym.Env):
     """One Meta-World 3.1.1 task, ending after `horizon` steps.
 
-    Observation, reward and `info` are Meta-World's own, float64, with the goal visible. `info` has
-    at every step `success` (0 or 1) and `sim_warning`, and at an episode's end `is_success` (any
-    step's success), `success_last` and `episode` (return `r`, length `l`).
+    Observation, reward and `info` are Meta-World's own, float64, with the goal visible. Rewards are
+    its version 2, from 0 to 10 per step; version 1 is not offered, because its numbers are not the
+    original ones (stick-pull reads its object's position from the wrong ones) and success changes
+    with it. `info` has at every step `success` (0 or 1) and `sim_warning`, and at an episode's end
+    `is_success` (any step's success), `success_last` and `episode` (return `r`, length `l`).
 
     What is always right here and is not in Meta-World (3.1.1, `sawyer_xyz_env.py`):
 
@@ -59,7 +61,6 @@ class MetaWorld(gym.Env):
         randomization: "random_init_all" draws objects and goal anew at every reset, as in all
             published Continual World results; "deterministic" keeps the first of the 50 goals that
             Meta-World's `MT1(task_name, seed=1)` makes, the same for every instance and seed.
-        reward: "v2", bounded between 0 and 10 per step.
         fixes: "patched" or "upstream"; see above.
         render_mode: as in Meta-World: None, "human", "rgb_array" or "depth_array".
 
@@ -74,11 +75,10 @@ class MetaWorld(gym.Env):
         task_name: str,
         horizon: int = 200,
         randomization: str = "random_init_all",
-        reward: str = "v2",
         fixes: str = "patched",
         render_mode: str | None = None,
     ) -> None:
-        check_settings(horizon, randomization, reward, fixes, render_mode)
+        check_settings(horizon, randomization, fixes, render_mode)
         _check_task(task_name)
         self.task_name = task_name
         self.horizon = int(horizon)
@@ -104,7 +104,7 @@ class MetaWorld(gym.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Starts an episode.
+        """Start an episode.
 
         Args:
             seed: seeds all that follows; 0 is a seed like any other.
@@ -125,7 +125,7 @@ class MetaWorld(gym.Env):
         return self._observation.copy(), info
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Takes a step.
+        """Take a step.
 
         Args:
             action: `[4]`: hand movement xyz and gripper, clipped to [-1, 1].
@@ -152,11 +152,11 @@ class MetaWorld(gym.Env):
         return observation.copy(), reward, False, truncated, info
 
     def render(self) -> Any:
-        """Renders the scene; see `render_mode`."""
+        """Render the scene; see `render_mode`."""
         return self.simulator.render()
 
     def close(self) -> None:
-        """Frees the simulator."""
+        """Free the simulator."""
         if self._simulator is not None:
             self._simulator.close()
             self._simulator = None
@@ -165,18 +165,23 @@ class MetaWorld(gym.Env):
 
 def continual_world(
     tasks: str | Sequence[str],
-    steps_per_task: int = 1_000_000,
+    steps_per_task: int | Sequence[int] = 1_000_000,
     interleaved: bool = False,
+    reveals: Reveals = "task",
+    score: Score = "success",
+    score_range: tuple[float, float] | None = None,
     **settings: Any,
 ) -> TaskSequence:
-    """A sequence of Meta-World tasks.
+    """Return a sequence of Meta-World tasks.
 
     Args:
         tasks: "CW10", "CW20", one task's name, or a list of names.
         steps_per_task: steps spent on each task (the papers: one million).
         interleaved: let the tasks take turns, an episode each (`InterleavedTasks`).
-        settings: of every task, see `MetaWorld`: horizon, randomization, reward, fixes,
-            render_mode.
+        reveals: what an agent is told, see `TaskSequence`.
+        score: what tables read.
+        score_range: the scores between which a task is learned.
+        settings: of every task, see `MetaWorld`: horizon, randomization, fixes, render_mode.
 
     Raises:
         ValueError: if a name or a setting is unknown; the message names the closest.
@@ -192,24 +197,22 @@ def continual_world(
     # One maker per name: both copies of a CW20 task are the same but for the one-hot.
     makers = {name: partial(MetaWorld, name, **settings) for name in names}
     kind = InterleavedTasks if interleaved else TaskSequence
-    return kind([makers[name] for name in names], steps_per_task, names)
+    return kind(
+        [makers[name] for name in names],
+        steps_per_task,
+        names,
+        reveals=reveals,
+        score=score,
+        score_range=score_range,
+    )
 
 
-def check_settings(
-    horizon: int, randomization: str, reward: str, fixes: str, render_mode: str | None
-) -> None:
-    """Checks what a task's name does not decide; raises ValueError, see `MetaWorld`."""
-    if reward == "v1":
-        raise ValueError(
-            "reward must be 'v2', got 'v1': Meta-World 3's v1 rewards are not the original ones "
-            "(stick-pull reads its object's position from the wrong numbers, and success changes "
-            "with the reward), so nothing published could be compared with them"
-        )
+def check_settings(horizon: int, randomization: str, fixes: str, render_mode: str | None) -> None:
+    """Check what a task's name does not decide; raises ValueError, see `MetaWorld`."""
     if isinstance(horizon, bool) or int(horizon) != horizon or not 1 <= horizon <= MAX_HORIZON:
         raise ValueError(f"horizon must be a whole number from 1 to {MAX_HORIZON}, got {horizon!r}")
     render_modes = (None, *MetaWorld.metadata["render_modes"])
     for field, value, allowed in (
-        ("reward", reward, ("v2",)),
         ("randomization", randomization, RANDOMIZATIONS),
         ("fixes", fixes, FIXES),
         ("render_mode", render_mode, render_modes),

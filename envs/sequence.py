@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import gymnasium as gym
 import numpy as np
 
+from clrl.envs.makers import world_key
+from clrl.envs.schedule import Schedule
 from clrl.envs.wrappers import OneTask
+
+Reveals = Literal["task", "boundaries", "nothing"]
+Score = Literal["success", "return", "accuracy"]
 
 
 class TaskSequence(gym.Env):
     """Tasks one after the other, `steps_per_task` steps on each, in one environment.
 
-    An observation is float32: the task's own numbers, then a one-hot of the task (left out in a
-    sequence of one task). A task's last step truncates its episode, and the `reset()` after it
-    returns the next task's first observation. After the sequence's last step `reset()` still
-    returns an observation (an SB3 VecEnv resets by itself) and `step` raises.
+    An observation is float32: the task's own numbers, then a one-hot of the task where the sequence
+    reveals it (and has more than one). A task's last step truncates its episode, and the `reset()`
+    after it returns the next task's first observation. After the sequence's last step `reset()`
+    still returns an observation (an SB3 VecEnv resets by itself) and `step` raises.
 
     `reset(seed=s)` starts the sequence from its first task and fixes everything that follows: task
     k's environment is seeded once, at its first reset, with a number drawn from
@@ -26,11 +31,17 @@ class TaskSequence(gym.Env):
     Args:
         makers: one function per task that makes its environment. Box observations (flat) and
             Box actions, the same for all tasks.
-        steps_per_task: steps spent on each task.
+        steps_per_task: steps spent on each task, one number or one per task.
         task_names: one name per task; "task-0", "task-1", ... if left out.
+        reveals: what an agent is told: "task", the task at every step (the one-hot) and every
+            change; "boundaries", the changes only; "nothing", so that it sees one endless task.
+        score: what tables read of an episode: "success" (`info["success"]`) or "return".
+        score_range: the scores between which a task is learned, (low, high), for a score that has
+            no range of its own.
 
     Attributes:
         interleaved: whether tasks take turns (`InterleavedTasks`).
+        schedule: where each task starts and ends.
         task: the current task's position.
         task_step: steps taken of the current task.
         sim_warnings: how many simulations have blown up (`info["sim_warning"]`).
@@ -44,21 +55,22 @@ class TaskSequence(gym.Env):
     def __init__(
         self,
         makers: Sequence[Callable[[], gym.Env]],
-        steps_per_task: int,
+        steps_per_task: int | Sequence[int],
         task_names: Sequence[str] | None = None,
+        *,
+        reveals: Reveals = "task",
+        score: Score = "return",
+        score_range: tuple[float, float] | None = None,
     ) -> None:
-        self._makers = tuple(makers)
-        self.n_tasks = len(self._makers)
-        if self.n_tasks < 1:
+        self.makers = tuple(makers)
+        if not self.makers:
             raise ValueError("makers must hold at least one task, got none")
-        if int(steps_per_task) != steps_per_task or steps_per_task < 1:
-            raise ValueError(f"steps_per_task must be a whole number >= 1, got {steps_per_task}")
-        self.steps_per_task = int(steps_per_task)
-        self._budget = self.steps_per_task * (self.n_tasks if self.interleaved else 1)
-        names = task_names or [f"task-{k}" for k in range(self.n_tasks)]
-        if len(names) != self.n_tasks:
-            raise ValueError(f"task_names must hold {self.n_tasks} names, got {len(names)}")
-        self.task_names = tuple(names)
+        names = task_names or [f"task-{k}" for k in range(len(self.makers))]
+        if len(names) != len(self.makers):
+            raise ValueError(f"task_names must hold {len(self.makers)} names, got {len(names)}")
+        self.schedule = Schedule(names, steps_per_task)
+        self.reveals, self.score, self.score_range = reveals, score, score_range
+        self._check_words()
         self._check_spaces()
         self._begin(0)
         self.observation_space = self._env.observation_space
@@ -68,12 +80,52 @@ class TaskSequence(gym.Env):
         self.sim_warnings = 0
         self._sequence_seed: int | None = None
 
+    @property
+    def n_tasks(self) -> int:
+        """Number of tasks."""
+        return self.schedule.n_tasks
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The tasks' names, in order."""
+        return self.schedule.names
+
+    @property
+    def one_hot_size(self) -> int:
+        """Length of an observation's one-hot; 0 without one."""
+        return self.n_tasks if self.reveals == "task" and self.n_tasks > 1 else 0
+
+    @property
+    def told_task(self) -> int:
+        """The current task as an agent may know it: 0 where it is told nothing."""
+        return 0 if self.reveals == "nothing" else self.task
+
+    @property
+    def _budget(self) -> int:
+        """Steps until the next change."""
+        return self.schedule.lengths[self.task]
+
+    def _check_words(self) -> None:
+        for field, value, allowed in (
+            ("reveals", self.reveals, get_args(Reveals)),
+            ("score", self.score, ("success", "return")),
+        ):
+            if value not in allowed:
+                words = ", ".join(map(repr, allowed))
+                raise ValueError(f"{field} must be one of {words}, got {value!r}")
+        if self.score_range is not None:
+            low, high = self.score_range
+            if not -np.inf < low < high < np.inf:
+                raise ValueError(f"score_range must be (low, high), got {self.score_range}")
+
     def _check_spaces(self) -> None:
-        """Makes every task once (each maker once), because a switch is too late to find out."""
+        """Make every task once (each maker once), because a switch is too late to find out."""
         first: tuple[gym.Space, gym.Space] | None = None
-        for maker in dict.fromkeys(self._makers):
-            task = self._makers.index(maker)
-            env = OneTask(maker(), task, self.n_tasks)
+        makers: dict[Any, int] = {}
+        for task, maker in enumerate(self.makers):
+            makers.setdefault(world_key(maker), task)
+        for task in makers.values():
+            env = self.make_task(task)
             env.close()
             first = first or (env.observation_space, env.action_space)
             for field, space, expected in zip(
@@ -89,7 +141,7 @@ class TaskSequence(gym.Env):
                     )
 
     def _begin(self, task: int) -> None:
-        """Makes task `task`'s environment, not yet reset."""
+        """Make task `task`'s environment, not yet reset."""
         self.task = task
         self.task_step = 0
         self._env = self.make_task(task)
@@ -99,7 +151,7 @@ class TaskSequence(gym.Env):
         self._actions: list[np.ndarray] = []
 
     def make_task(self, task: int) -> OneTask:
-        """Makes task `task` alone, as the sequence shows it; for evaluation.
+        """Make task `task` alone, as the sequence shows it; for evaluation.
 
         Args:
             task: the task's position, 0 to n_tasks - 1.
@@ -112,12 +164,12 @@ class TaskSequence(gym.Env):
         """
         if not 0 <= task < self.n_tasks:
             raise ValueError(f"task must be from 0 to {self.n_tasks - 1}, got {task}")
-        return OneTask(self._makers[task](), task, self.n_tasks)
+        return OneTask(self.makers[task](), task, self.one_hot_size)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Starts an episode: of the next task if the current one's steps are used up.
+        """Start an episode: of the next task if the current one's steps are used up.
 
         Args:
             seed: starts the whole sequence anew, from its first task; see the class.
@@ -139,7 +191,7 @@ class TaskSequence(gym.Env):
         self._switch(0)
 
     def _advance(self) -> None:
-        """Goes on to the next task if a reset is to show that one."""
+        """Go on to the next task if a reset is to show that one."""
         if self.task_step == self._budget and self.task < self.n_tasks - 1:
             self._switch(self.task + 1)
 
@@ -162,7 +214,7 @@ class TaskSequence(gym.Env):
         return observation, info
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Takes a step of the current task; its last one truncates the episode.
+        """Take a step of the current task; its last one truncates the episode.
 
         Args:
             action: `[A]`, cast to the action space's type.
@@ -190,13 +242,13 @@ class TaskSequence(gym.Env):
         last_task = self.interleaved or self.task == self.n_tasks - 1
         if last_task and self.task_step == self._budget:
             return (
-                f"the sequence is over: all {self.n_tasks} x {self.steps_per_task} steps are used "
-                "up; reset(seed=...) starts it anew"
+                f"the sequence is over: all {self.schedule.total} steps are used up; "
+                "reset(seed=...) starts it anew"
             )
         return "no episode is running: call reset() first"
 
     def state(self) -> dict[str, Any]:
-        """Where the sequence stands, as plain JSON data.
+        """Return where the sequence stands, as plain JSON data.
 
         It holds the generator's state at the last reset and the actions since, not the
         simulator's own state: replayed in a new environment they give the same bits, which a saved
@@ -219,7 +271,7 @@ class TaskSequence(gym.Env):
         }
 
     def restore(self, state: dict[str, Any]) -> np.ndarray:
-        """Continues from `state`: resets a new environment and replays the actions.
+        """Continue from `state`: resets a new environment and replays the actions.
 
         Returns:
             The current observation `[D]`, bit for bit.
@@ -255,24 +307,24 @@ class TaskSequence(gym.Env):
         return self._observation
 
     def _place(self, state: dict[str, Any]) -> None:
-        """Makes what a saved state needs, the current task's environment at least."""
+        """Make what a saved state needs, the current task's environment at least."""
         self._switch(state["task"])
 
     def render(self) -> Any:
-        """Renders the current task."""
+        """Render the current task."""
         return self._env.render()
 
     def close(self) -> None:
-        """Closes the current task's environment."""
+        """Close the current task's environment."""
         self._env.close()
 
 
 def task_seed(sequence_seed: int, task: int) -> int:
-    """The seed of task `task`'s environment in a sequence seeded with `sequence_seed`."""
+    """Return the seed of task `task`'s environment in a sequence seeded with `sequence_seed`."""
     sequence = np.random.SeedSequence(entropy=sequence_seed, spawn_key=(task,))
     return int(sequence.generate_state(1)[0])
 
 
 def _fresh_seed() -> int:
-    """A seed from the operating system, for a sequence nobody seeded."""
+    """Return a seed from the operating system, for a sequence nobody seeded."""
     return int(np.random.SeedSequence().generate_state(1)[0])

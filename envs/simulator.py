@@ -36,7 +36,7 @@ _TOO_MANY_GEOMS_TO_DRAW = int(mujoco.mjtWarning.mjWARN_VGEOMFULL)
 
 
 def make_simulator(task_name: str, render_mode: Any = None) -> FastSawyer:
-    """Makes a task's simulator, drawing from its own `np_random` and showing its goal.
+    """Make a task's simulator, drawing from its own `np_random` and showing its goal.
 
     Source: what `metaworld/env_dict.py::_create_observable_goal_envs` does, plus
     `seeded_rand_vec`, without which the draws come from NumPy's global generator.
@@ -47,7 +47,7 @@ def make_simulator(task_name: str, render_mode: Any = None) -> FastSawyer:
 
 
 def prepare(simulator: Simulator) -> Simulator:
-    """Lets a Meta-World environment run without `set_task`, goal visible, seeded draws."""
+    """Let a Meta-World environment run without `set_task`, goal visible, seeded draws."""
     simulator._partially_observable = False
     # A cached property: filled with the hidden goal's bounds (0), to which step() clips.
     simulator.__dict__.pop("sawyer_observation_space", None)
@@ -58,7 +58,7 @@ def prepare(simulator: Simulator) -> Simulator:
 
 
 def freeze_first_goal(simulator: SawyerXYZEnv) -> None:
-    """Fixes the random vector to the first of the 50 of Meta-World's `MT1(task_name, seed=1)`.
+    """Fix the random vector to the first of the 50 of Meta-World's `MT1(task_name, seed=1)`.
 
     MT1 draws them from NumPy's global generator seeded with 1, one per reset
     (`metaworld/__init__.py::_make_tasks`); a legacy generator of our own gives the same numbers.
@@ -69,7 +69,7 @@ def freeze_first_goal(simulator: SawyerXYZEnv) -> None:
 
 
 def fix_reset(simulator: SawyerXYZEnv, task_name: str, observation: np.ndarray) -> np.ndarray:
-    """Mends what `reset` of some tasks leaves wrong, see `MetaWorld`; others pass through.
+    """Mend what `reset` of some tasks leaves wrong, see `MetaWorld`; others pass through.
 
     Args:
         simulator: the task's simulator, just reset.
@@ -101,7 +101,7 @@ def blew_up(simulator: FastSawyer) -> bool:
 
 
 def _log_warnings_of_mujoco() -> None:
-    """Sends MuJoCo's warnings to Python's log; its default writes MUJOCO_LOG.TXT where we stand."""
+    """Send MuJoCo's warnings to Python's log; its default writes MUJOCO_LOG.TXT where we stand."""
     if mujoco.get_mju_user_warning() is None:
         mujoco.set_mju_user_warning(_log)
 

@@ -10,6 +10,11 @@ import numpy as np
 from stable_baselines3.common.vec_env import DummyVecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
+from clrl.envs.sequence import TaskSequence
+
+ALIKE = ["schedule", "interleaved", "reveals", "score", "score_range"]
+"""What the sequences of all seeds have in common."""
+
 
 class SeedVecEnv(DummyVecEnv):
     """Stable-Baselines3's DummyVecEnv whose environments each have a seed of their own.
@@ -19,8 +24,13 @@ class SeedVecEnv(DummyVecEnv):
         seeds: the environments' seeds, applied at the first `reset()`. SB3's own `seed(k)` would
             give environment i the seed k + i.
 
+    Attributes:
+        makers: one per seed. Each seed has its own worlds; those of sequences may differ in
+            anything but what one record and one network need to have in common (`ALIKE`, spaces).
+
     Raises:
-        ValueError: unless there is one seed per maker, and at least one.
+        ValueError: unless there is one seed per maker, and at least one; the environments' spaces
+            or sequences do not fit together.
     """
 
     def __init__(self, makers: Sequence[Callable[[], gym.Env]], seeds: Sequence[int]) -> None:
@@ -30,10 +40,25 @@ class SeedVecEnv(DummyVecEnv):
                 f"for {len(makers)} makers"
             )
         super().__init__(list(makers))
+        self.makers = tuple(makers)
         self._seeds = [int(seed) for seed in seeds]
+        self._check_alike()
+
+    def _check_alike(self) -> None:
+        names = ["observation_space", "action_space"]
+        if isinstance(self.envs[0], TaskSequence):
+            names += ALIKE
+        for name in names:
+            first = getattr(self.envs[0], name)
+            for s, env in enumerate(self.envs):
+                if (own := getattr(env, name, None)) != first:
+                    raise ValueError(
+                        f"{name} of environment {s} is {own}; it must equal that of environment 0, "
+                        f"{first}"
+                    )
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Steps every environment, as SB3 does, without its deep copies of observations and infos.
+        """Step every environment, as SB3 does, without its deep copies of observations and infos.
 
         Nothing is shared with the next step: observations, rewards and dones are copied, and a
         task's `info` is a new dict at every step.
@@ -54,11 +79,11 @@ class SeedVecEnv(DummyVecEnv):
         return observations.copy(), self.buf_rews.copy(), self.buf_dones.copy(), infos
 
     def states(self) -> list[dict[str, Any]]:
-        """Every environment's `TaskSequence.state()`."""
+        """Return every environment's `TaskSequence.state()`."""
         return self.env_method("state")
 
     def restore(self, states: Sequence[dict[str, Any]]) -> np.ndarray:
-        """Continues every environment from its state.
+        """Continue every environment from its state.
 
         Args:
             states: one per environment, from `states()`.

@@ -17,8 +17,9 @@ import argparse
 import numpy as np
 import torch
 
-from clrl.agents.classifier import Classifier, ToyStream
+from clrl.agents.classifier import Classifier
 from clrl.agents.methods import METHODS, Method
+from clrl.envs.streams import ToyStream
 from clrl.statistics import fresh_sampler, mean_interval
 
 FIELDS: dict[str, dict[str, object]] = {
@@ -43,7 +44,7 @@ def method(name: str) -> Method:
 
 def accuracies(name: str, stream: ToyStream, seeds: range, steps: int) -> np.ndarray:
     """Accuracy [3, S]: on the first task when learned and at the end, on the last task."""
-    learner = Classifier(stream, method(name), seeds)
+    learner = Classifier(stream, method(name), seeds=seeds)
     learner.train_task(0, steps)
     learned = learner.accuracy(0)
     for task in range(1, stream.n_tasks):

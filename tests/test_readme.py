@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from clrl import cli, errors
-from clrl.agents.classifier import Classifier, ToyStream
+from clrl.agents.classifier import Classifier
 from clrl.agents.methods import Method
 from clrl.envs.sequence import TaskSequence
+from clrl.envs.streams import ToyStream
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

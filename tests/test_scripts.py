@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,6 @@ from clrl.flags import look, parse
 from clrl.train import Train, defaults
 
 CW20 = Path(__file__).parents[1] / "scripts" / "cw20"
-ROWS = sorted(
-    path.stem for path in CW20.glob("*.sh") if path.stem not in ("all", "references")
-)  # fmt: skip
 FAKE = """#!/bin/sh
 echo "$*" >> "{calls}"
 case "$* " in *"{refused} "*) echo "clrl: refused" >&2; exit 78 ;; esac
@@ -74,20 +72,26 @@ def value(words: list[str], flag: str) -> str:
     return words[len(words) - words[::-1].index(flag)]
 
 
-def test_there_is_a_script_for_every_method() -> None:
-    assert sorted(METHODS) == ROWS
+@pytest.mark.parametrize("method", METHODS)
+def test_a_row_is_one_valid_command_for_every_method(method: str) -> None:
+    words = runpy.run_path(str(CW20 / "row.py"))["command"]([method, "--seeds", "0..4"])
+    assert words[0] == "train" and words[-2:] == ["--seeds", "0..4"]
+    config = defaults(look(words[1:]))
+    assert config.method_name == method and config.sequence.steps_per_task == 1_000_000
+    tasks = SEQUENCES["CW10" if METHODS[method].interleaved else "CW20"]
+    assert config.sequence.tasks == tasks
 
 
-def test_a_script_is_one_valid_command_and_passes_flags_on(fake: Fake) -> None:
-    for row in ROWS:
-        done = fake.run(CW20 / f"{row}.sh", "--seeds", "0..4", "--out", "a b")
-        assert (done.returncode, done.stderr) == (0, ""), row
-    for row, words in zip(ROWS, fake.lines(), strict=True):
-        assert words[0] == "train" and words[-5:] == ["--seeds", "0..4", "--out", "a", "b"]
-        config = defaults(look(words[1:]))
-        assert config.method_name == row and config.sequence.steps_per_task == 1_000_000
-        name = "CW10" if row.startswith("multitask") else "CW20"
-        assert config.sequence.tasks == SEQUENCES[name]
+def test_the_script_of_a_row_passes_flags_on(fake: Fake) -> None:
+    done = fake.run(CW20 / "row.sh", "multitask", "--seeds", "0..4", "--out", "a b")
+    assert (done.returncode, done.stderr) == (0, "")
+    flags = "--sequence CW10 --seeds 0..4 --out a b".split()
+    assert fake.lines() == [["train", "multitask", *flags]]
+    done = fake.run(CW20 / "row.sh", "ecw")
+    assert done.returncode == errors.CONFIG
+    assert done.stderr == "row.sh: unknown method 'ecw'; did you mean 'ewc'?\n"
+    assert fake.run(CW20 / "row.sh").returncode == errors.CONFIG
+    assert "usage: scripts/cw20/row.sh METHOD" in fake.run(CW20 / "row.sh", "--help").stdout
 
 
 def test_references_are_all_tasks_of_cw10_one_after_the_other(fake: Fake) -> None:
@@ -125,12 +129,10 @@ def test_without_a_preset_the_budget_is_the_published_one(fake: Fake) -> None:
     done = fake.all("--dry-run")
     assert done.returncode == 0 and fake.lines()[0][-1] == "--dry-run"
     commands = [line.split() for line in done.stdout.splitlines()]
-    sequences = {
-        Path(words[0]).stem: value(words, "--sequence") for words in commands[: len(METHODS)]
-    }
-    assert sequences == {
-        row: "CW10" if row.startswith("multitask") else "CW20" for row in METHODS
-    }  # fmt: skip
+    rows = [words[1:3] + [value(words, "--sequence")] for words in commands[: len(METHODS)]]
+    assert rows == [
+        ["train", row, "CW10" if kind.interleaved else "CW20"] for row, kind in METHODS.items()
+    ]
     assert [words[1] for words in commands[len(METHODS) :]] == list(SEQUENCES["CW10"])
     assert not any("--steps-per-task" in words for words in commands)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from clrl.agents import memory
 from clrl.agents.adam import seed_dots
+from clrl.agents.fields import number
 from clrl.agents.learner import Learner
 from clrl.agents.methods.base import Method
 from clrl.agents.randomness import METHOD
@@ -32,13 +33,17 @@ class AGEM(Method):
     """
 
     paper: ClassVar[str] = "Chaudhry et al. 2019, arXiv 1812.00420"
-    uses_task_boundaries: ClassVar[bool] = True
+    update_factor: ClassVar[float] = 2.1
 
-    memory_per_task: int = 10_000
+    memory_per_task: int = number(10_000, above=0)
     """Examples kept of every task, drawn with replacement (Continual World: 10,000)."""
-    memory_batch_size: int = 128
+    memory_batch_size: int = number(128, above=0)
     """Examples that the gradient is compared on, drawn without replacement (Continual World:
     128)."""
+
+    def memory_rows(self, n_tasks: int) -> int:
+        """Return the examples of so many tasks."""
+        return self.memory_per_task * n_tasks
 
     def attach(self, learner: Learner) -> None:
         """Start to count."""
@@ -54,7 +59,7 @@ class AGEM(Method):
 
     def on_task_end(self, task: int) -> None:
         """Keep examples of the task."""
-        batch = self.learner.sample(self.memory_per_task, METHOD)
+        batch = self.learner.sample(self.memory_per_task, METHOD, task)
         memory.remember(self.state, self.learner.rows_of(batch))
 
     def adjust_gradients(self) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from clrl.agents.fields import check_fields
 from clrl.agents.learner import Learner
+from clrl.agents.settings import SETTINGS
+from clrl.agents.state import Shapes
 
 
 def laid_out_like(parameter: Tensor, values: Tensor) -> Tensor:
@@ -28,15 +31,20 @@ class Method:
 
     Attributes:
         paper: where the method was published.
-        uses_task_boundaries: whether it must be told when a task ends or starts.
-        uses_task_id: whether it must be told which task it is evaluated on.
+        uses_task_boundaries: whether it must be told when a task ends or starts; by default
+            whether it has a hook there.
+        uses_task_id: whether it must be told which task it is in, while training or evaluated.
         learner_defaults: settings that belong to the published method, by the learner's name.
         refused: learners that the method does not work on, {name: reason}.
         interleaved: whether tasks take turns, an episode each, instead of one after the other.
         freezes: whether it keeps weights from changing by zeroing their gradients.
         noisy_weights: whether every pass draws its weights, so that `acting` matters.
+        update_factor: time of an update relative to fine-tuning's (`scripts/bench_methods.py`).
         state: what it has learned.
         learner: the learner it was attached to.
+
+    Raises:
+        ValueError: a field has a value that it may not have, naming it and what is allowed.
     """
 
     paper: ClassVar[str] = ""
@@ -47,20 +55,54 @@ class Method:
     interleaved: ClassVar[bool] = False
     freezes: ClassVar[bool] = False
     noisy_weights: ClassVar[bool] = False
+    update_factor: ClassVar[float] = 1.0
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "uses_task_boundaries" not in vars(cls):
+            hooks = ("on_task_start", "on_task_end")
+            own = any(getattr(cls, hook) is not getattr(Method, hook) for hook in hooks)
+            cls.uses_task_boundaries = own
 
     def __post_init__(self) -> None:
+        check_fields(self, "method")
         self.state: dict[str, Tensor] = {}
         self.learner: Learner
 
     @classmethod
+    def refusals(cls) -> dict[str, str]:
+        """Return the learners that it does not work on, {name: reason}."""
+        turns = {name: kind.no_turns for name, kind in SETTINGS.items() if not kind.can_interleave}
+        return (turns if cls.interleaved else {}) | cls.refused
+
+    @classmethod
     def check_learner(cls, name: str) -> None:
         """Raise ValueError if the method does not work on a learner."""
-        if name in cls.refused:
-            works = [n for n in ("sac", "ppo", "classifier") if n not in cls.refused]
+        refusals = cls.refusals()
+        if name in refusals:
+            works = [learner for learner in SETTINGS if learner not in refusals]
             raise ValueError(
-                f"{cls.__name__} does not work on the learner {name}: {cls.refused[name]}; "
+                f"{cls.__name__} does not work on the learner {name}: {refusals[name]}; "
                 f"it works on {', '.join(works)}"
             )
+
+    @classmethod
+    def check_reveals(cls, reveals: str) -> None:
+        """Raise ValueError if a sequence does not tell the agent what the method needs.
+
+        Args:
+            reveals: "task", "boundaries" or "nothing".
+        """
+        needed = {
+            "which task it is in": ("task",) if cls.uses_task_id else (),
+            "when a task ends": ("boundaries", "task") if cls.uses_task_boundaries else (),
+        }
+        for what, enough in needed.items():
+            if enough and reveals not in enough:
+                raise ValueError(
+                    f"{cls.__name__} needs to be told {what}, but the sequence reveals {reveals}; "
+                    f"give --reveals {' or '.join(enough)}"
+                )
 
     @classmethod
     def check_settings(cls, settings: Any) -> None:
@@ -72,6 +114,26 @@ class Method:
                 f"weight_decay is {decay} with {cls.__name__}; allowed is 0, because decay would "
                 "move the weights that this method freezes"
             )
+
+    @classmethod
+    def scaled(cls, steps_per_task: int) -> dict[str, Any]:
+        """Return the fields that go with a task's length, where it is not the published one."""
+        return {}
+
+    def check_fit(self, lengths: Sequence[int]) -> None:
+        """Raise ValueError, with the flag to give, if a task of so many steps is too short."""
+
+    def copies_of_weights(self, n_tasks: int) -> int:
+        """Return how often it keeps the numbers of the network, after so many tasks."""
+        return 0
+
+    def memory_rows(self, n_tasks: int) -> int:
+        """Return the rows of data that it keeps of so many tasks."""
+        return 0
+
+    def extra_updates(self, n_tasks: int) -> int:
+        """Return the updates that it makes beside the learner's, over so many tasks."""
+        return 0
 
     def attach(self, learner: Learner) -> None:
         """Get to know the learner; called once, before the first step and before its optimizers."""
@@ -112,6 +174,16 @@ class Method:
         """Set what was learned."""
         self.state = state
 
+    def take_shape(self, shapes: Shapes) -> None:
+        """Give a fresh learner's networks the shape of stored ones, which a method made grow.
+
+        Called before their weights are copied; ends with `Learner.reflatten`.
+
+        Args:
+            shapes: of the stored parameters, {part: {name: [S, ...]}}; of all parts, or of the
+                policy's alone.
+        """
+
     def report(self) -> dict[str, Tensor]:
         """Return what shows the method at work, {name: [S]}, for the training log."""
         return {}
@@ -120,6 +192,10 @@ class Method:
     def evaluating(self, task: int) -> Iterator[None]:
         """Change the weights for an evaluation of a task, and put them back."""
         yield
+
+    def changes_weights_to_evaluate(self) -> bool:
+        """Return whether `evaluating` does something."""
+        return type(self).evaluating is not Method.evaluating
 
     @contextlib.contextmanager
     def acting(self, deterministic: bool) -> Iterator[None]:

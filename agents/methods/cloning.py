@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from clrl.agents import memory
+from clrl.agents.fields import number
 from clrl.agents.learner import Categorical, Gaussian, Learner
 from clrl.agents.methods.base import Method
 from clrl.agents.randomness import METHOD
@@ -33,14 +34,18 @@ class Cloning(Method):
     """
 
     paper: ClassVar[str] = "Wolczyk et al. 2022, arXiv 2209.13900"
-    uses_task_boundaries: ClassVar[bool] = True
+    update_factor: ClassVar[float] = 1.2
 
-    coef: float = 100.0
+    coef: float = number(100.0, least=0)
     """Strength of the penalty (the authors' runs on CW20: 100, of 10, 100 and 1000; COOM: 100)."""
-    memory_per_task: int = 10_000
+    memory_per_task: int = number(10_000, above=0)
     """Examples kept of every task, drawn with replacement (the authors' runs on CW20: 10,000)."""
-    memory_batch_size: int = 128
+    memory_batch_size: int = number(128, above=0)
     """Examples per update, drawn without replacement (the authors' runs on CW20: 128)."""
+
+    def memory_rows(self, n_tasks: int) -> int:
+        """Return the examples of so many tasks."""
+        return self.memory_per_task * n_tasks
 
     def attach(self, learner: Learner) -> None:
         """Start without examples."""
@@ -54,7 +59,7 @@ class Cloning(Method):
 
     def on_task_end(self, task: int) -> None:
         """Keep examples of the task, and what the network says of them."""
-        batch = self.learner.sample(self.memory_per_task, METHOD)
+        batch = self.learner.sample(self.memory_per_task, METHOD, task)
         with torch.no_grad():
             predicted = outputs(self.learner.output_distributions(batch))
         named = {OUTPUT + name: values for name, values in predicted.items()}
@@ -87,6 +92,7 @@ class ClonEx(Cloning):
     with the best mean return (`exploration = "best_return"` of SAC), instead of random actions.
     """
 
+    uses_task_id: ClassVar[bool] = True
     learner_defaults: ClassVar[dict[str, dict[str, Any]]] = {"sac": {"exploration": "best_return"}}
     refused: ClassVar[dict[str, str]] = {
         name: "its exploration replaces the random actions that SAC starts a task with, and "

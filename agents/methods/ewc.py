@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from clrl.agents.fields import number
 from clrl.agents.importance import fisher_outputs, mean_gradients, sampled_importance
 from clrl.agents.learner import Categorical, Gaussian
 from clrl.agents.methods.quadratic import QuadraticPenalty
@@ -26,18 +27,18 @@ class FisherPenalty(QuadraticPenalty):
     same).
     """
 
-    fisher_batches: int = 10
+    fisher_batches: int = number(10, above=0)
     """Batches the Fisher information is averaged over (Continual World: 10)."""
-    fisher_batch_size: int = 256
+    fisher_batch_size: int = number(256, above=0)
     """Examples in each of these batches (Continual World: 256)."""
-    fisher_floor: float = 1e-5
+    fisher_floor: float = number(1e-5, least=0)
     """Least importance of any parameter (Continual World: 1e-5); without it weights of units that
     are silent on the old task would be free."""
     fisher_mean: Literal["squashed", "pre_squash"] = "squashed"
     """Differentiate tanh(mean), as Continual World does, or the mean before squashing, as the
     Fisher information of a Gaussian reads. The published coefficient belongs to the former."""
 
-    def importance(self) -> dict[str, Tensor]:
+    def importance(self, task: int) -> dict[str, Tensor]:
         """Return the diagonal Fisher information of every protected parameter."""
         row_floor = self.fisher_floor if self.learner.parity == "original" else 0.0
 
@@ -48,7 +49,7 @@ class FisherPenalty(QuadraticPenalty):
             return mean_gradients(layers, outputs, torch.square, row_floor)
 
         fisher = sampled_importance(
-            self.learner, self.fisher_batches, self.fisher_batch_size, measure
+            self.learner, task, self.fisher_batches, self.fisher_batch_size, measure
         )
         return {name: value.clamp(min=self.fisher_floor) for name, value in fisher.items()}
 
@@ -66,11 +67,15 @@ class EWC(FisherPenalty):
 
     paper: ClassVar[str] = "Kirkpatrick et al. 2017, arXiv 1612.00796"
 
-    coef: float = 1e4
+    coef: float = number(1e4, least=0)
     """Strength of the penalty (Continual World, CW20: 1e4)."""
     anchors: Literal["last", "per_task"] = "last"
     """Pull to the weights after the last task with the sum of all importances (Continual World), or
     to the weights after each task with that task's importance (the paper)."""
+
+    def copies_of_weights(self, n_tasks: int) -> int:
+        """Return importance and anchor, of each task or once."""
+        return super().copies_of_weights(n_tasks) * (n_tasks if self.anchors == "per_task" else 1)
 
     def term(self, task: int) -> str:
         """Return the suffix of a task's own importance and anchor, or of the only ones."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from clrl.agents.fields import number
 from clrl.agents.methods.quadratic import QuadraticPenalty
 
 
@@ -22,12 +23,12 @@ class L2(QuadraticPenalty):
 
     paper: ClassVar[str] = "Kirkpatrick et al. 2017, arXiv 1612.00796"
 
-    coef: float = 1e5
+    coef: float = number(1e5, least=0)
     """Strength of the penalty (Continual World, CW20: 1e5)."""
     accumulate: bool = True
     """Let the strength grow by coef with every finished task (Continual World: on)."""
 
-    def importance(self) -> dict[str, Tensor]:
+    def importance(self, task: int) -> dict[str, Tensor]:
         """Return 1 for every protected parameter."""
         parameters = self.learner.protected_parameters()
         return {name: torch.ones_like(parameter) for name, parameter in parameters.items()}

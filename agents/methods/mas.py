@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from clrl.agents.fields import number
 from clrl.agents.importance import mean_gradients, sampled_importance, squared_norm
 from clrl.agents.learner import Categorical, Gaussian
 from clrl.agents.methods.quadratic import QuadraticPenalty
@@ -27,16 +28,16 @@ class MAS(QuadraticPenalty):
 
     paper: ClassVar[str] = "Aljundi et al. 2018, arXiv 1711.09601"
 
-    coef: float = 1e4
+    coef: float = number(1e4, least=0)
     """Strength of the penalty (Continual World, CW20: 1e4)."""
-    mas_batches: int = 10
+    mas_batches: int = number(10, above=0)
     """Batches the importance is averaged over (Continual World: 10)."""
-    mas_batch_size: int = 256
+    mas_batch_size: int = number(256, above=0)
     """Examples in each of these batches (Continual World: 256)."""
     mas_mean: Literal["squashed", "pre_squash"] = "squashed"
     """Take tanh(mean) as output, as Continual World does, or the mean before squashing."""
 
-    def importance(self) -> dict[str, Tensor]:
+    def importance(self, task: int) -> dict[str, Tensor]:
         """Return the mean absolute gradient of the outputs' squared norm."""
 
         def measure(
@@ -45,4 +46,6 @@ class MAS(QuadraticPenalty):
             norm = squared_norm(distribution, self.mas_mean == "squashed")
             return mean_gradients(layers, [norm], torch.abs)
 
-        return sampled_importance(self.learner, self.mas_batches, self.mas_batch_size, measure)
+        return sampled_importance(
+            self.learner, task, self.mas_batches, self.mas_batch_size, measure
+        )

@@ -20,10 +20,6 @@ class MultiTask(Method):
     paper: ClassVar[str] = "Wolczyk et al. 2021, arXiv 2105.10919"
     interleaved: ClassVar[bool] = True
     learner_defaults: ClassVar[dict[str, dict[str, Any]]] = {"sac": {"learning_rate": 1e-4}}
-    refused: ClassVar[dict[str, str]] = {
-        "ppo": "a row of its rollouts has one task for all seeds, and no settings were published",
-        "classifier": "its stream has no episodes that could take turns",
-    }
 
 
 @dataclass
@@ -35,6 +31,7 @@ class MultiTaskPopArt(MultiTask):
     """
 
     paper: ClassVar[str] = "Hessel et al. 2019, arXiv 1809.04474"
+    update_factor: ClassVar[float] = 1.05
     learner_defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "sac": {"learning_rate": 1e-4, "popart": True}
     }

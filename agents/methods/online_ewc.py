@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from clrl.agents.adam import seed_norms
+from clrl.agents.fields import number
 from clrl.agents.methods.ewc import FisherPenalty
 
 
@@ -24,22 +25,17 @@ class OnlineEWC(FisherPenalty):
 
     paper: ClassVar[str] = "Schwarz et al. 2018, arXiv 1805.06370"
 
-    coef: float = 12.5
+    coef: float = number(12.5, least=0)
     """Strength of the penalty, half of the paper's lambda (CORA: lambda 25; Schwarz et al. chose
     among 25, 75, 125 and 175). Without normalisation the scale is that of EWC."""
-    gamma: float = 0.99
+    gamma: float = number(0.99, least=0, most=1)
     """Share of the old Fisher information that a task leaves (CORA: 0.99); from 0 to 1."""
     normalize: bool = True
     """Scale each task's Fisher information to norm 1 per tensor (Schwarz et al.; CORA: on)."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0.0 <= self.gamma <= 1.0:
-            raise ValueError(f"gamma is {self.gamma}; allowed are numbers from 0 to 1")
-
-    def importance(self) -> dict[str, Tensor]:
+    def importance(self, task: int) -> dict[str, Tensor]:
         """Return the diagonal Fisher information, with norm 1 per tensor if so chosen."""
-        fisher = super().importance()
+        fisher = super().importance(task)
         if not self.normalize:
             return fisher
         return {name: _unit(value) for name, value in fisher.items()}

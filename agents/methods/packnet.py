@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from clrl.agents.fields import number
 from clrl.agents.learner import Learner
 from clrl.agents.methods.base import Method, laid_out_like
 from clrl.agents.randomness import METHOD
+from clrl.agents.spaces import task_dtype
 
 
 @dataclass
@@ -31,23 +33,45 @@ class PackNet(Method):
     """
 
     paper: ClassVar[str] = "Mallya & Lazebnik 2018, arXiv 1711.05769"
-    uses_task_boundaries: ClassVar[bool] = True
+    update_factor: ClassVar[float] = 1.05
     freezes: ClassVar[bool] = True
     uses_task_id: ClassVar[bool] = True
     learner_defaults: ClassVar[dict[str, dict[str, Any]]] = {"sac": {"max_grad_norm": 2e-5}}
 
-    retrain_steps: int = 100_000
+    retrain_steps: int = number(100_000, least=0)
     """Updates after pruning (Continual World: 100,000)."""
+
+    @classmethod
+    def scaled(cls, steps_per_task: int) -> dict[str, Any]:
+        """Return a retraining of a tenth of a task, as published."""
+        return {"retrain_steps": steps_per_task // 10}
+
+    def check_fit(self, lengths: Sequence[int]) -> None:
+        """Raise ValueError if retraining takes longer than a task."""
+        if self.retrain_steps > min(lengths):
+            raise ValueError(
+                f"retrain_steps is {self.retrain_steps}, but a task has {min(lengths)} steps "
+                "(--steps-per-task); give --retrain-steps of at most that, or --preset small"
+            )
+
+    def copies_of_weights(self, n_tasks: int) -> int:
+        """Return the owners of all weights."""
+        return 1
+
+    def extra_updates(self, n_tasks: int) -> int:
+        """Return those of retraining, after every task but the last."""
+        return self.retrain_steps * (n_tasks - 1)
 
     def attach(self, learner: Learner) -> None:
         """Give all weights to the first task."""
         super().attach(learner)
         self._masks: dict[str, Tensor] | None = None
+        dtype = getattr(torch, task_dtype(learner.n_tasks).name)
         for name, kernel in self._kernels().items():
-            self.state[f"owner.{name}"] = torch.zeros_like(kernel, dtype=torch.uint8)
+            self.state[f"owner.{name}"] = torch.zeros_like(kernel, dtype=dtype)
         device = next(learner.network().parameters()).device
-        for name, dtype in (("trainable", torch.int64), ("biases_frozen", torch.bool)):
-            self.state[name] = torch.zeros(learner.n_seeds, dtype=dtype, device=device)
+        for name, kind in (("trainable", torch.int64), ("biases_frozen", torch.bool)):
+            self.state[name] = torch.zeros(learner.n_seeds, dtype=kind, device=device)
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Set what was learned; the masks follow from it."""
@@ -70,7 +94,7 @@ class PackNet(Method):
         self._train_only(task)
         self.learner.reset_optimizers()
         for _ in range(self.retrain_steps):
-            losses = self.learner.update(self.learner.sample(None, METHOD))
+            losses = self.learner.update(self.learner.sample(None, METHOD, task))
             self.learner.check_finite(losses)
         self.learner.reset_optimizers()
 

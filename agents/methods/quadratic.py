@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from clrl.agents.adam import seed_dots
+from clrl.agents.fields import number
 from clrl.agents.learner import Learner
 from clrl.agents.methods.base import Method, laid_out_like
 
@@ -27,10 +28,14 @@ class QuadraticPenalty(Method):
     importances of all finished tasks are summed. A subclass says how important each parameter is.
     """
 
-    uses_task_boundaries: ClassVar[bool] = True
+    update_factor: ClassVar[float] = 1.05
 
-    coef: float = 1.0
+    coef: float = number(1.0, least=0)
     """Strength of the penalty."""
+
+    def copies_of_weights(self, n_tasks: int) -> int:
+        """Return importance and anchor."""
+        return 2
 
     def attach(self, learner: Learner) -> None:
         """Get to know the parameters to protect."""
@@ -39,7 +44,7 @@ class QuadraticPenalty(Method):
         self._forget_derived()
 
     @abstractmethod
-    def importance(self) -> dict[str, Tensor]:
+    def importance(self, task: int) -> dict[str, Tensor]:
         """Return the importance of every protected parameter for the task that just ended."""
 
     def merge(self, old: Tensor, new: Tensor) -> Tensor:
@@ -52,7 +57,7 @@ class QuadraticPenalty(Method):
 
     def on_task_end(self, task: int) -> None:
         """Measure importances and move the anchor."""
-        importance, term = self.importance(), self.term(task)
+        importance, term = self.importance(task), self.term(task)
         for name, parameter in self.protected.items():
             key, new = f"importance{term}.{name}", laid_out_like(parameter, importance[name])
             old = self.state.get(key, torch.zeros_like(new))

@@ -19,7 +19,6 @@ class Reset(Method):
     """
 
     paper: ClassVar[str] = "Wolczyk et al. 2021, arXiv 2105.10919"
-    uses_task_boundaries: ClassVar[bool] = True
 
     def on_task_start(self, task: int) -> None:
         """Draw a fresh learner; the first task has one."""

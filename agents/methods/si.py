@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from clrl.agents.fields import number
 from clrl.agents.methods.quadratic import QuadraticPenalty
 
 
@@ -27,16 +28,15 @@ class SI(QuadraticPenalty):
 
     paper: ClassVar[str] = "Zenke et al. 2017, arXiv 1703.04200"
 
-    coef: float = 0.1
+    coef: float = number(0.1, least=0)
     """Strength of the penalty (Zenke et al., permuted MNIST: c = 0.1)."""
-    xi: float = 0.1
+    xi: float = number(0.1, above=0)
     """Damping of the division by the squared way (Zenke et al., permuted MNIST: 0.1; split
     CIFAR: 1e-3)."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.xi > 0.0:
-            raise ValueError(f"xi is {self.xi}; allowed are numbers above 0")
+    def copies_of_weights(self, n_tasks: int) -> int:
+        """Return omega, importance and anchor."""
+        return 3
 
     def on_task_start(self, task: int) -> None:
         """Start the path; before the first task also set the anchor, from where the way counts."""
@@ -59,7 +59,7 @@ class SI(QuadraticPenalty):
         ways = torch._foreach_sub(tuple(self.protected.values()), self._before)
         torch._foreach_addcmul_(self.of_kind("omega"), self._gradients, ways, value=-1.0)
 
-    def importance(self) -> dict[str, Tensor]:
+    def importance(self, task: int) -> dict[str, Tensor]:
         """Return the loss that each parameter's way saved, per squared way."""
         found = {}
         for name, parameter in self.protected.items():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from clrl.agents.bayesian import BayesianLinear, kl_divergence
+from clrl.agents.fields import number
 from clrl.agents.learner import Learner
 from clrl.agents.methods.base import Method, laid_out_like
 from clrl.agents.networks import SeedLayerNorm, SeedLinear
@@ -36,17 +37,21 @@ class VCL(Method):
     """
 
     paper: ClassVar[str] = "Nguyen et al. 2018, arXiv 1710.10628"
-    uses_task_boundaries: ClassVar[bool] = True
     freezes: ClassVar[bool] = True
     noisy_weights: ClassVar[bool] = True
+    update_factor: ClassVar[float] = 1.7
 
-    coef: float = 1.0
+    coef: float = number(1.0, least=0)
     """Strength of the KL penalty (Continual World, CW20: 1)."""
     initial_log_variance: float = -6.0
     """Log variance of every weight at the start (Continual World: -6, a deviation of 0.05)."""
     first_task_kl: bool = False
     """Add the KL to N(0, 1) in the first task, and that of the current head in every task
     (Continual World, CW20: off)."""
+
+    def copies_of_weights(self, n_tasks: int) -> int:
+        """Return the prior's means and variances, and the variances with gradients and moments."""
+        return 6
 
     def attach(self, learner: Learner) -> None:
         """Make every linear layer of the network Bayesian; its weights become the means."""

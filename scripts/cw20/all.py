@@ -15,15 +15,11 @@ from typing import NoReturn
 from clrl import demo, errors
 from clrl.errors import ConfigError
 from clrl.jobs import Job, run_all
-from clrl.names import parse_tasks, sequence_name
+from clrl.names import sequence_name
+from clrl.sequences import sequence_named
 from clrl.signals import end_like_ctrl_c
 
 HERE = Path(__file__).parent
-ROWS = (
-    *("finetuning", "l2", "ewc", "online-ewc", "mas", "si", "vcl", "packnet", "agem"),
-    *("perfect-memory", "cloning", "clonex", "reset", "multitask", "multitask-popart"),
-)
-MULTITASK = ("multitask", "multitask-popart")
 SMALL_STEPS, SMALL_EVALS = 20_000, 8
 TEXT = """\
 Trains every row of the CW20 table and the single-task references of forward transfer, some at a
@@ -80,8 +76,10 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def jobs(flags: argparse.Namespace, others: Sequence[str]) -> list[Job]:
-    """Return all runs: the rows, then a reference for each task."""
-    tasks = tuple(dict.fromkeys(parse_tasks(flags.sequence)))
+    """Return all runs: a row for every method, then a reference for each task."""
+    from clrl.agents.methods import METHODS  # here: it imports torch
+
+    tasks = tuple(dict.fromkeys(sequence_named(flags.sequence).tasks))
     common = ["--seeds", flags.seeds, "--parity", flags.parity]
     if flags.steps_per_task is not None:
         common += ["--steps-per-task", str(flags.steps_per_task)]
@@ -91,11 +89,13 @@ def jobs(flags: argparse.Namespace, others: Sequence[str]) -> list[Job]:
         return Job(name, (str(HERE / script), *words, *common, *where, *others))
 
     found = []
-    for row in ROWS:
-        words = ["--sequence", sequence_name(tasks) if row in MULTITASK else flags.sequence]
-        if row == "packnet" and flags.steps_per_task is not None:
-            words += ["--retrain-steps", str(flags.steps_per_task // 10)]
-        found.append(job(f"{row}.sh", row, flags.out / row, *words))
+    for row, method in METHODS.items():
+        sequence = sequence_name(tasks) if method.interleaved else flags.sequence
+        words = ["train", row, "--sequence", sequence]
+        if flags.steps_per_task is not None:
+            for name, value in method.scaled(flags.steps_per_task).items():
+                words += [f"--{name.replace('_', '-')}", str(value)]
+        found.append(job("../clrl.sh", row, flags.out / row, *words))
     for task in tasks:
         found.append(job("../single_task.sh", task, flags.out / "references" / task, task))
     return found

@@ -9,18 +9,19 @@ from scipy.stats import t as students_t
 from torch import Tensor
 
 import clrl.agents.classifier
-from clrl.agents.classifier import Classifier, ToyStream
+from clrl.agents.classifier import Classifier
 from clrl.agents.methods.base import Method
 from clrl.agents.methods.ewc import EWC
 from clrl.agents.methods.l2 import L2
 from clrl.agents.methods.packnet import PackNet
+from clrl.envs.streams import ToyStream
 
 STEPS, SEEDS = 300, tuple(range(10))
 
 
 def accuracies(method: Method | None) -> tuple[Tensor, Tensor, Tensor]:
     """Return the accuracy on task 0 before and after task 1, and on task 1: [10] each."""
-    learner = Classifier(ToyStream(n_tasks=2), method, SEEDS, hidden_sizes=(32, 32))
+    learner = Classifier(ToyStream(n_tasks=2), method, seeds=SEEDS, hidden_sizes=(32, 32))
     learner.train_task(0, STEPS)
     before = learner.accuracy(0)
     learner.train_task(1, STEPS)
@@ -61,7 +62,7 @@ def test_a_method_keeps_the_first_task_better_than_fine_tuning(
 
 
 def test_packnet_forgets_nothing_of_what_it_retrained() -> None:
-    learner = Classifier(ToyStream(n_tasks=3), PackNet(retrain_steps=20), (0, 1))
+    learner = Classifier(ToyStream(n_tasks=3), PackNet(retrain_steps=20), seeds=(0, 1))
     learner.train_task(0, 100)
     before = learner.accuracy(0)
     for task in (1, 2):

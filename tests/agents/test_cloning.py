@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, kl_divergence
 
-from clrl.agents.classifier import Classifier, ToyStream
+from clrl.agents.classifier import Classifier
 from clrl.agents.methods.cloning import ClonEx, Cloning, divergence
 from clrl.agents.randomness import METHOD
+from clrl.envs.streams import ToyStream
 from tests.agents.tiny import fill, randomise, sac
 
 
@@ -24,7 +25,7 @@ def learner_of(kind: str) -> Any:
         agent.end_task()
         agent.start_task(1)
         return agent
-    learner = Classifier(ToyStream(n_tasks=2, examples=30), method, (0, 1))
+    learner = Classifier(ToyStream(n_tasks=2, examples=30), method, seeds=(0, 1))
     learner.train_task(0, steps=20)
     learner.task = 1
     return learner

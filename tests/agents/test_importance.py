@@ -1,7 +1,7 @@
 """Fisher information and MAS importance against definitions."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from clrl.agents import randomness
-from clrl.agents.classifier import Classifier, ToyStream
+from clrl.agents.classifier import Classifier
 from clrl.agents.importance import fisher_outputs, mean_gradients, squared_norm
 from clrl.agents.learner import Gaussian, Learner
 from clrl.agents.methods.ewc import EWC
 from clrl.agents.methods.mas import MAS
 from clrl.agents.networks import SeedBias, SeedLinear
+from clrl.envs.streams import ToyStream
 from tests.agents.plain import network, weights_of
 from tests.agents.tiny import fill, randomise, sac, same_bits
 
@@ -141,9 +142,15 @@ def mas_by_loop(learner: Learner, batch: Any, s: int, squashed: bool) -> dict[st
     return total
 
 
+class ThreeClasses(ToyStream):
+    """One class of three never occurs."""
+
+    classes: ClassVar[int] = 3
+
+
 def check_fisher(learner: Learner, batch: Any, squashed: bool) -> None:
-    learner.sample = lambda n, role: batch  # type: ignore[method-assign]
-    importance = learner.method.importance()  # type: ignore[attr-defined]
+    learner.sample = lambda n, role, task=None: batch  # type: ignore[method-assign]
+    importance = learner.method.importance(0)  # type: ignore[attr-defined]
     assert importance.keys() == learner.protected_parameters().keys()
     floor: float = learner.method.fisher_floor  # type: ignore[attr-defined]
     row_floor, floored = floor if learner.parity == "original" else 0.0, 0
@@ -170,8 +177,8 @@ def test_the_actors_fisher_is_that_of_autograd_row_by_row(
 
 
 def test_the_classifiers_fisher_is_that_of_autograd_row_by_row() -> None:
-    stream = ToyStream(n_tasks=2, dim=5, examples=64, classes=3)
-    learner = Classifier(stream, EWC(fisher_batches=1), (0, 1), hidden_sizes=(16, 16))
+    stream = ThreeClasses(n_tasks=2, dim=5, examples=64)
+    learner = Classifier(stream, EWC(fisher_batches=1), seeds=(0, 1), hidden_sizes=(16, 16))
     learner.flats["classifier"].flat.add_(0.1)
     check_fisher(learner, learner.sample(12, randomness.METHOD), True)
 
@@ -184,7 +191,7 @@ def test_with_original_parity_the_floor_holds_for_every_row() -> None:
         fill(agent)
         batch = agent.sample(12, randomness.METHOD)
         check_fisher(agent, batch, squashed=True)
-        found[parity] = agent.method.importance()  # type: ignore[attr-defined]
+        found[parity] = agent.method.importance(0)  # type: ignore[attr-defined]
     clean, original = (torch.cat([t.flatten() for t in f.values()]) for f in found.values())
     assert bool((original >= clean * (1 - 1e-5)).all())
     assert float((original > 1.1 * clean).float().mean()) > 0.1
@@ -194,8 +201,8 @@ def test_the_floor_of_every_row_leaves_a_seed_as_it_is_alone() -> None:
     both = sac(method=EWC(fisher_batches=2), seeds=(0, 1), parity="original")
     fill(both)
     alone = both.take(1)
-    expected = alone.method.importance()  # type: ignore[attr-defined]
-    for name, tensor in both.method.importance().items():  # type: ignore[attr-defined]
+    expected = alone.method.importance(0)  # type: ignore[attr-defined]
+    for name, tensor in both.method.importance(0).items():  # type: ignore[attr-defined]
         assert same_bits(tensor[1:], expected[name])
 
 
@@ -204,12 +211,12 @@ def test_the_importance_of_mas_is_that_of_autograd_row_by_row(mas_mean: Any) -> 
     agent = sac(method=MAS(mas_batches=1, mas_mean=mas_mean), seeds=(0, 1))
     randomise(agent)
     fill(agent)
-    stream = ToyStream(n_tasks=2, dim=5, examples=64, classes=3)
-    other = Classifier(stream, MAS(mas_batches=1), (0, 1), hidden_sizes=(16, 16))
+    stream = ThreeClasses(n_tasks=2, dim=5, examples=64)
+    other = Classifier(stream, MAS(mas_batches=1), seeds=(0, 1), hidden_sizes=(16, 16))
     for learner in (agent, other):
         batch = learner.sample(12, randomness.METHOD)
-        learner.sample = lambda n, role, batch=batch: batch  # type: ignore[method-assign]
-        importance = learner.method.importance()  # type: ignore[attr-defined]
+        learner.sample = lambda n, role, task=None, batch=batch: batch  # type: ignore[method-assign]
+        importance = learner.method.importance(0)  # type: ignore[attr-defined]
         assert importance.keys() == learner.protected_parameters().keys()
         for s in range(2):
             reference = mas_by_loop(learner, batch, s, mas_mean == "squashed")

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from clrl.agents import randomness
 from clrl.agents.agent import Agent
-from clrl.agents.classifier import Classifier, ToyStream
+from clrl.agents.classifier import Classifier
 from clrl.agents.learner import Learner
 from clrl.agents.methods import METHODS, Method
-from tests.agents.tiny import method, ppo, sac, same_bits
+from clrl.agents.settings import SACSettings
+from clrl.envs.streams import ToyStream
+from tests.agents.tiny import finite_seeds, method, ppo, sac, same_bits
 
 SEEDS = (7, 1)
 AGENTS = {"sac": sac, "ppo": ppo}
@@ -25,13 +27,13 @@ every_learner = pytest.mark.parametrize("kind", LEARNERS)
 
 
 def make(kind: str, name: str, seeds: tuple[int, ...] = SEEDS, given: Method | None = None) -> Any:
-    if kind in METHODS[name].refused:
+    if kind in METHODS[name].refusals():
         pytest.skip(f"{name} does not work on {kind}")
     chosen = given or method(name)
     if kind in AGENTS:
         return AGENTS[kind](method=chosen, seeds=seeds, hidden_sizes=(32, 32))
     stream = ToyStream(n_tasks=2, dim=5, examples=64)
-    return Classifier(stream, chosen, seeds, batch_size=16, hidden_sizes=(32, 32))
+    return Classifier(stream, chosen, seeds=seeds, batch_size=16, hidden_sizes=(32, 32))
 
 
 def train(learner: Any, tasks: tuple[int, ...] = (0, 1)) -> None:
@@ -71,7 +73,7 @@ def test_a_seed_alone_is_the_seed_beside_others_through_a_switch(kind: str, name
     assert all(tensor.shape[0] == 2 for tensor in state.values())
     assert all(bool(torch.isfinite(t).all()) for t in state.values())
     assert all(values.shape == (2,) for values in both.method.report().values())
-    both.check_parameters()
+    assert all(finite_seeds(both))
     assert unequal({key: tensor[1:] for key, tensor in state.items()}, snapshot(alone)) == []
 
 
@@ -92,12 +94,7 @@ def test_a_restored_agent_goes_on_bit_for_bit(kind: str, name: str) -> None:
 def test_a_restored_classifier_goes_on_bit_for_bit(name: str) -> None:
     learner, other = make("classifier", name), make("classifier", name)
     train(learner, (0,))
-    for part, flat in learner.flats.items():
-        other.flats[part].flat.copy_(flat.flat)
-    for part, optimizer in learner.optimizers.items():
-        other.optimizers[part].load(optimizer.tensors(), optimizer.numbers())
-    other.method.load_state({key: t.clone() for key, t in learner.method.state.items()})
-    other.streams.load_state(learner.streams.state())
+    other.load_state_dict(learner.state_dict())
     train(learner, (1,))
     train(other, (1,))
     assert unequal(snapshot(learner), snapshot(other)) == []
@@ -140,10 +137,10 @@ def test_a_method_changes_what_is_learned_in_the_second_task(kind: str, name: st
 
 
 @pytest.mark.parametrize(
-    "kind, name", [(kind, name) for name in sorted(METHODS) for kind in METHODS[name].refused]
+    "kind, name", [(kind, name) for name in sorted(METHODS) for kind in METHODS[name].refusals()]
 )
 def test_a_method_is_refused_where_it_does_not_work(kind: str, name: str) -> None:
-    works = [learner for learner in LEARNERS if learner not in METHODS[name].refused]
+    works = [learner for learner in LEARNERS if learner not in METHODS[name].refusals()]
     with pytest.raises(ValueError, match=f"learner {kind}: .*; it works on {', '.join(works)}"):
         if kind == "classifier":
             Classifier(ToyStream(), method(name))
@@ -167,11 +164,27 @@ def test_every_field_says_what_it_is(name: str) -> None:
 
 
 @every_method
-def test_every_method_names_its_paper_and_what_it_must_be_told(name: str) -> None:
+def test_every_method_says_where_it_is_from_and_what_it_costs(name: str) -> None:
     cls = METHODS[name]
-    assert "arXiv" in cls.paper
+    assert "arXiv" in cls.paper or cls.paper == "ours"
     assert cls.__doc__ and "(coef:" not in cls.__doc__
-    assert isinstance(cls.uses_task_boundaries, bool) and isinstance(cls.uses_task_id, bool)
-    without = name in ("finetuning", "perfect-memory") or cls.interleaved
-    assert cls.uses_task_boundaries == (not without)
-    assert cls.uses_task_id == (name == "packnet")
+    assert cls.update_factor > 0
+    costs = (method(name).copies_of_weights, method(name).memory_rows, method(name).extra_updates)
+    assert all(0 <= count(1) <= count(2) for count in costs)
+
+
+@every_method
+def test_every_method_says_what_it_must_be_told(name: str) -> None:
+    """That is when a task ends if it has a hook there, and which it is if weights depend on it."""
+    cls = METHODS[name]
+    hooks = {hook for base in cls.__mro__ if base not in Method.__mro__ for hook in vars(base)}
+    assert cls.uses_task_boundaries == bool(hooks & {"on_task_start", "on_task_end"})
+    learner = make("sac", name)
+    train(learner)
+    played = []
+    for task in (0, 1):
+        with learner.method.evaluating(task):
+            played.append(snapshot(learner))
+    own = cls.learner_defaults.get("sac", {})
+    needs = {k for k, v in SACSettings.forced("boundaries").items() if own.get(k, v) != v}
+    assert cls.uses_task_id == (bool(needs) or unequal(*played) != [])

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from clrl.agents.classifier import Classifier, ToyStream
+from clrl.agents.classifier import Classifier
 from clrl.agents.methods import METHODS
 from clrl.agents.methods.multitask import MultiTask, MultiTaskPopArt
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.settings import SACSettings, make_settings
+from clrl.envs.streams import ToyStream
 from tests.agents.tiny import SETTINGS, differences, method, sac, total_differences, vec
 
 EARLY = {6: "over"}

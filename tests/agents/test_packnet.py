@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from clrl.agents import randomness
-from clrl.agents.classifier import Classifier, ToyStream
+from clrl.agents.classifier import Classifier
 from clrl.agents.methods.packnet import PackNet
 from clrl.agents.sac import ContinualSAC
+from clrl.envs.streams import ToyStream
 from tests.agents.tiny import sac, same_bits, weights
 
 OBS = np.random.default_rng(0).normal(size=(2, 9, 3)).astype(np.float32)
@@ -31,7 +32,7 @@ def owners(learner: Any) -> dict[str, Tensor]:
 def pruned_only(n_tasks: int, **settings: Any) -> Classifier:
     """Return a learner whose method prunes and does not retrain."""
     stream = ToyStream(n_tasks=n_tasks, dim=8, examples=4)
-    return Classifier(stream, PackNet(retrain_steps=0), (0, 1), **settings)
+    return Classifier(stream, PackNet(retrain_steps=0), seeds=(0, 1), **settings)
 
 
 def set_owned(learner: Classifier, task: int, rng: np.random.Generator) -> None:

@@ -152,12 +152,12 @@ def test_per_task_anchors_pull_to_every_tasks_weights_with_its_own_importance() 
     ewc = agent.method
     assert isinstance(ewc, EWC)
     measured = ewc.importance
-    ewc.importance = lambda: terms[-1][0]  # type: ignore[method-assign]
+    ewc.importance = lambda task: terms[-1][0]  # type: ignore[method-assign]
     for task in (0, 1):
         randomise(agent)
         fill(agent, task=task)
         now = {name: p.detach().clone() for name, p in agent.protected_parameters().items()}
-        terms.append((measured(), now))
+        terms.append((measured(task), now))
         agent.start_task(task)
         agent.end_task()
     randomise(agent, 0.1)

@@ -8,11 +8,12 @@ import torch
 from scipy.stats import chi2
 
 from clrl.agents import randomness
-from clrl.agents.classifier import Classifier, ToyStream
+from clrl.agents.classifier import Classifier
 from clrl.agents.methods.perfect_memory import PerfectMemory
 from clrl.agents.randomness import generator
 from clrl.agents.replay import ReplayBuffer, ReservoirBuffer
 from clrl.agents.transition import Transition
+from clrl.envs.streams import ToyStream
 from tests.agents.tiny import differences, fill, sac
 
 COLUMNS, CAPACITY = 2_000, 5
@@ -118,7 +119,7 @@ def test_perfect_memory_has_the_published_settings_and_says_where_it_does_not_wo
 
 
 def test_the_classifier_replays_all_tasks_seen_in_equal_parts() -> None:
-    learner = Classifier(ToyStream(n_tasks=3, examples=20), PerfectMemory(), (0, 1))
+    learner = Classifier(ToyStream(n_tasks=3, examples=20), PerfectMemory(), seeds=(0, 1))
     learner.train_task(0, steps=1)
     learner.train_task(1, steps=1)
     batch = learner.sample(4_000, randomness.METHOD)

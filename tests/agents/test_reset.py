@@ -2,8 +2,9 @@
 
 import torch
 
-from clrl.agents.classifier import Classifier, ToyStream
+from clrl.agents.classifier import Classifier
 from clrl.agents.methods.reset import Reset
+from clrl.envs.streams import ToyStream
 from tests.agents.tiny import sac, same_bits, weights
 
 SEEDS = (0, 1)
@@ -29,7 +30,7 @@ def test_the_next_task_starts_with_what_a_fresh_agent_has() -> None:
 
 def test_nothing_of_the_first_task_is_left_in_a_classifier() -> None:
     stream = ToyStream(n_tasks=2, examples=200)
-    learner = Classifier(stream, Reset(), range(3))
+    learner = Classifier(stream, Reset(), seeds=range(3))
     learner.train_task(0, steps=200)
     assert learner.accuracy(0).mean() > 0.7
     learner.train_task(1, steps=200)

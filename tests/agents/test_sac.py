@@ -204,7 +204,7 @@ class Counted(ContinualSAC):
         self.n_updates += 1
         return {}
 
-    def sample(self, n: int | None, role: int) -> Any:
+    def sample(self, n: int | None, role: int, task: int | None = None) -> Any:
         return None
 
     def build(self) -> None:

@@ -29,7 +29,7 @@ def test_a_loaded_agent_is_the_saved_one(name: str, tmp_path: Path) -> None:
     loaded = ContinualSAC.load(tmp_path / "agent.zip", device="cpu")
     assert total_differences(agent.state_dict(), loaded.state_dict()) == []
     assert loaded.settings == agent.settings and loaded.method == agent.method
-    assert (loaded.seeds, loaded.n_tasks, loaded.task) == (agent.seeds, 2, agent.task)
+    assert (loaded.seeds, loaded.spaces.n_tasks, loaded.task) == (agent.seeds, 2, agent.task)
     assert np.array_equal(agent.act(OBS, True), loaded.act(OBS, True))
     for _ in range(2):  # the evaluation stream goes on too
         assert np.array_equal(agent.predict(OBS[0])[0], loaded.predict(OBS[0])[0])
@@ -150,7 +150,13 @@ def test_a_state_is_a_copy_with_a_leading_seed_axis() -> None:
     weight = state["tensors"]["weights.actor.head.weight"].clone()
     agent.flats["actor"].flat.fill_(7.0)
     assert same_bits(state["tensors"]["weights.actor.head.weight"], weight)
-    assert set(column(state, 1)[1]) == {"streams", "report", "counters", "optimizers"}
+    assert set(column(state, 1)[1]) == {
+        "streams",
+        "report",
+        "gradient_norms",
+        "counters",
+        "optimizers",
+    }
 
 
 @pytest.mark.parametrize("name", ["ewc", "packnet"])

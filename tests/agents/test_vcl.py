@@ -10,9 +10,10 @@ from torch.distributions import Normal
 from torch.distributions import kl_divergence as torch_kl
 
 from clrl.agents import randomness
-from clrl.agents.classifier import Classifier, ToyStream
+from clrl.agents.classifier import Classifier
 from clrl.agents.methods.vcl import VCL
 from clrl.agents.sac import ContinualSAC
+from clrl.envs.streams import ToyStream
 from tests.agents.tiny import fill, ppo, sac, same_bits, weights
 
 SEEDS = (7, 1)
@@ -117,7 +118,7 @@ def test_layer_norm_is_frozen_from_the_second_task_on(reset_optimizer: bool) -> 
 
 
 def test_layer_norm_of_the_classifier_is_frozen_too() -> None:
-    learner = Classifier(ToyStream(dim=4, examples=32), VCL(), SEEDS, reset_optimizer=False)
+    learner = Classifier(ToyStream(dim=4, examples=32), VCL(), seeds=SEEDS, reset_optimizer=False)
     learner.train_task(0, steps=5)
     before = {name: p.detach().clone() for name, p in learner.net.named_parameters()}
     learner.train_task(1, steps=5)
@@ -208,7 +209,10 @@ def test_draws_inside_an_evaluation_depend_on_its_key_and_leave_the_stream_as_it
 
 def test_the_classifier_is_tested_at_the_means_or_as_in_the_original_at_a_draw() -> None:
     stream = ToyStream(dim=4, examples=512)
-    learners = Classifier(stream, VCL(), SEEDS), Classifier(stream, VCL(), SEEDS, parity="original")
+    learners = (
+        Classifier(stream, VCL(), seeds=SEEDS),
+        Classifier(stream, VCL(), seeds=SEEDS, parity="original"),
+    )
     for learner, different in zip(learners, (1, 3), strict=True):
         scores = {tuple(learner.accuracy(0).tolist()) for _ in range(3)}
         assert len(scores) == different

@@ -7,7 +7,7 @@ from clrl.claim import check_directory, differing
 from clrl.errors import ConfigError, DamagedData
 from clrl.presets import base_config
 
-SMALL = base_config(("push-v3", "window-close-v3"), "packnet", "small")
+SMALL = base_config("push-v3,window-close-v3", "packnet", "small")
 
 
 def test_a_directory_may_hold_the_same_run_or_nothing(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_another_configuration_in_the_directory_is_named_key_by_key(tmp_path: Pa
 
 
 def test_of_another_learner_only_the_name_is_shown() -> None:
-    other = base_config(("push-v3", "window-close-v3"), "packnet", "small", "ppo")
+    other = base_config("push-v3,window-close-v3", "packnet", "small", "ppo")
     changes = differing(SMALL.identity(), dataclasses.replace(other, parity="original").identity())
     assert changes == ["learner.name: sac -> ppo", "parity: clean -> original"]
 

@@ -85,7 +85,7 @@ def test_every_hyperparameter_is_documented_with_its_source_and_default(
 ) -> None:
     kind = METHODS[method]
     for learner in ("sac", "ppo"):
-        if learner in kind.refused:
+        if learner in kind.refusals():
             continue
         assert main(["train", method, "--learner", learner, "--help"]) == errors.OK
         out = " ".join(capsys.readouterr().out.replace("│", " ").split())
@@ -205,7 +205,7 @@ def test_lists_show_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[
     text = " ".join(" ".join(lines).split())
     for kind in METHODS.values():
         assert kind.paper.rpartition(", ")[2] in text
-        assert all(f"not on {learner}: {why}" in text for learner, why in kind.refused.items())
+        assert all(f"not on {learner}: {why}" in text for learner, why in kind.refusals().items())
     assert "--retrain-steps 100000 with sac: --sac.max-grad-norm 2e-05" in text
     success = np.full((2, 3, 1), np.nan)
     success[:, 0] = 0.5

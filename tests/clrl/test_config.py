@@ -18,19 +18,13 @@ from clrl.agents.settings import (
     SACSettings,
 )
 from clrl.claim import differing
-from clrl.config import (
-    RUNS,
-    EvaluationConfig,
-    LoggingConfig,
-    PlacementConfig,
-    RunConfig,
-    SequenceConfig,
-)
-from clrl.envs.tasks import CW10, METAWORLD_TASKS
+from clrl.config import EvaluationConfig, LoggingConfig, PlacementConfig, RunConfig, run_type
+from clrl.envs.tasks import METAWORLD_TASKS
 from clrl.errors import ConfigError
+from clrl.families import MetaWorldSequence
 from clrl.presets import PRESETS, PresetName, base_config
 
-TASKS = ("push-v3", "window-close-v3")
+TASKS = "push-v3,window-close-v3"
 STEPS = PRESETS["small"].sequence["steps_per_task"]
 positive = st.floats(1e-9, 1e6, allow_nan=False)
 
@@ -56,10 +50,14 @@ def configs(draw: st.DrawFn) -> RunConfig:
     )
     learner: Any = draw(st.sampled_from([sac, ppo]))
     packnet = PackNet(retrain_steps=draw(st.integers(0, steps)))
-    return RUNS[learner.name](
-        sequence=SequenceConfig(
-            tasks=tuple(draw(st.lists(st.sampled_from(METAWORLD_TASKS), min_size=1, max_size=5))),
-            steps_per_task=steps,
+    tasks = tuple(draw(st.lists(st.sampled_from(METAWORLD_TASKS), min_size=1, max_size=5)))
+    lengths: Any = draw(st.sampled_from([steps, (steps,) * (len(tasks) - 1) + (2 * steps,)]))
+    return run_type(MetaWorldSequence, type(learner))(
+        sequence=MetaWorldSequence(
+            tasks=tasks,
+            steps_per_task=lengths,
+            score=draw(st.sampled_from(["success", "return"])),
+            score_range=draw(st.sampled_from([None, (-1.0, 200.5)])),
             horizon=draw(st.integers(1, 500)),
             randomization=draw(st.sampled_from(["random_init_all", "deterministic"])),
         ),
@@ -107,7 +105,7 @@ every_key = pytest.mark.parametrize(
 def test_a_misspelt_key_is_refused_with_the_right_one(
     config: RunConfig, path: tuple[str, ...]
 ) -> None:
-    if path[-1] == "name":
+    if path[-1] in ("name", "family", "reward"):
         return  # taken out before the fields are looked at; its value is checked instead
     values = config.to_dict()
     section = values
@@ -150,16 +148,20 @@ def test_keys_of_config_yaml_are_those_that_tools_read() -> None:
         "sequence", "learner", "method", "evaluation", "seeds", "parity", "placement", "logging",
     ]  # fmt: skip
     assert values["sequence"] == {
+        "family": "metaworld",
         "name": "push-v3,window-close-v3",
+        "reward": "v2",
         "tasks": ["push-v3", "window-close-v3"],
         "steps_per_task": STEPS,
+        "reveals": "task",
+        "score": "success",
+        "score_range": None,
         "horizon": 200,
-        "reward": "v2",
         "randomization": "random_init_all",
         "fixes": "patched",
     }
     assert values["learner"]["name"] == "sac"
-    assert values["method"] == {"name": "packnet", **PRESETS["small"].method["packnet"]}
+    assert values["method"] == {"name": "packnet", "retrain_steps": STEPS // 10}
 
 
 def test_placement_and_logging_do_not_change_a_run_s_identity() -> None:
@@ -191,16 +193,18 @@ def test_whole_numbers_given_for_fractions_make_the_same_run() -> None:
 
 
 def test_the_default_directory_names_sequence_and_method() -> None:
-    config = base_config(CW10, "ewc")
+    config = base_config("CW10", "ewc")
     assert config.directory == Path(f"runs/CW10-ewc-{config.hash}")
     assert len(config.hash) == 8
     assert SMALL.directory.name.startswith("push-v3+window-close-v3-packnet-")
-    assert base_config(CW10[:7], "ewc").directory.name.startswith("7-tasks-ewc-")
+    assert base_config(",".join(METAWORLD_TASKS[:7]), "ewc").directory.name.startswith(
+        "7-tasks-ewc-"
+    )
 
 
 def test_the_published_settings_of_learner_and_method_are_the_defaults() -> None:
-    assert base_config(CW10, "finetuning").learner == SACSettings()
-    published = base_config(CW10, "packnet")
+    assert base_config("CW10", "finetuning").learner == SACSettings()
+    published = base_config("CW10", "packnet")
     assert published.learner == SACSettings(**PackNet.learner_defaults["sac"])
     assert published.method == PackNet()
     assert published.sequence.steps_per_task == 1_000_000
@@ -216,7 +220,7 @@ def test_the_small_preset_stands_above_the_method_s_settings() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_small_preset_fits_every_method(method: str) -> None:
     config = base_config(TASKS, method, "small")
-    assert config.sequence.steps_per_task % config.evaluation.evals_per_task == 0
+    assert len(config.sequence.schedule.evaluations(config.evaluation.evals_per_task)) == 12
 
 
 def _run(**changes: Any) -> RunConfig:
@@ -231,10 +235,13 @@ def _run(**changes: Any) -> RunConfig:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"steps_per_task": 0}, "sequence.steps_per_task is 0; it must be above 0"),
+        ({"steps_per_task": 0}, "steps_per_task must be whole numbers >= 1, got 0"),
         ({"horizon": 0}, "horizon is 0; it must be in 1..500"),
         ({"horizon": 501}, "horizon is 501; it must be in 1..500"),
-        ({"reward": "v1"}, "reward v1 is refused: Meta-World 3's v1 rewards are not the original"),
+        (
+            {"reward": "v1"},
+            "sequence.reward is 'v1', but the rest of the configuration makes it 'v2'",
+        ),
         ({"gamma": 1.1}, r"sac.gamma is 1.1; it must be in 0..1"),
         ({"batch_size": 0}, "sac.batch_size is 0; it must be above 0"),
         ({"learning_rate": float("inf")}, "sac.learning_rate is inf; it must be above 0"),
@@ -243,7 +250,10 @@ def _run(**changes: Any) -> RunConfig:
         ({"hidden_sizes": []}, "sac.hidden_sizes is empty"),
         ({"exploration_steps": STEPS}, f"give --sac.exploration-steps of at most {STEPS - 1}"),
         ({"learning_starts": STEPS}, f"give --sac.learning-starts of at most {STEPS - 1}"),
-        ({"evals_per_task": 7}, f"does not divide {STEPS} steps per task; give --evals-per-task 6"),
+        (
+            {"evals_per_task": 7},
+            f"the {STEPS} steps of push-v3; give --evals-per-task 6",
+        ),
         ({"evals_per_task": 0}, "evals_per_task is 0"),
         ({"seeds": [0, 1, 0]}, "seed 0 is given twice in seeds 0,1,0"),
         ({"seeds": []}, "give at least one"),
@@ -253,8 +263,8 @@ def _run(**changes: Any) -> RunConfig:
         ({"method": {"name": "ewc", "coef": -1.0}}, "coef is -1.0"),
         ({"method": {"name": "ecw"}}, "unknown method 'ecw'; did you mean 'ewc'"),
         ({"placement": {"device": "tpu"}}, "it must be auto, cpu, cuda or cuda:N"),
-        ({"placement": {"threads": 0}}, "placement.threads is 0; it must be above 0"),
-        ({"logging": {"log_every": 0}}, "logging.log_every is 0; it must be above 0"),
+        ({"placement": {"threads": 0}}, "placement.threads is 0; it must be at least 1"),
+        ({"logging": {"log_every": 0}}, "logging.log_every is 0; it must be at least 1"),
     ],
 )
 def test_a_bad_value_is_refused_with_field_value_and_what_is_allowed(
@@ -267,7 +277,7 @@ def test_a_bad_value_is_refused_with_field_value_and_what_is_allowed(
 def test_the_choices_are_those_of_the_environment() -> None:
     from clrl.envs import metaworld
 
-    hints = typing.get_type_hints(SequenceConfig)
+    hints = typing.get_type_hints(MetaWorldSequence)
     assert typing.get_args(hints["randomization"]) == metaworld.RANDOMIZATIONS
     assert typing.get_args(hints["fixes"]) == metaworld.FIXES
 

@@ -12,12 +12,14 @@ import metaworld.policies
 import numpy as np
 import pytest
 
-from clrl import evaluator
+from clrl import simulators
 from clrl.agents.methods.vcl import VCL
 from clrl.agents.sac import ContinualSAC
 from clrl.envs.metaworld import continual_world
+from clrl.envs.schedule import Schedule
 from clrl.envs.sequence import TaskSequence
-from clrl.evaluator import Evaluation, Simulators, evaluate
+from clrl.evaluator import Evaluation, evaluate
+from clrl.simulators import Simulators
 from tests.agents import tiny
 
 
@@ -79,6 +81,11 @@ def lines(n_tasks: int = 2, horizon: int = 5, names: Sequence[str] | None = None
     return TaskSequence([partial(Line, horizon) for _ in range(n_tasks)], 100, names)
 
 
+def simulators_of(sequence: TaskSequence) -> Simulators:
+    """Simulators of up to twenty seeds with the same worlds."""
+    return Simulators([sequence] * 20)
+
+
 def up(seed: int, obs: np.ndarray, noise: Any) -> float:
     return 0.6
 
@@ -94,7 +101,7 @@ def up_and_down(seed: int, obs: np.ndarray, noise: Any) -> float:
 def test_rows_come_by_task_then_seed_then_mode_with_exact_numbers() -> None:
     how = Evaluation(stochastic_episodes=3, deterministic_episodes=1)
     policy = Scripted(lambda seed, obs, noise: 0.6 if seed == 4 else -0.6, seeds=(4, 9))
-    rows = evaluate(policy, Simulators(lines()), [0, 1], 40, how)
+    rows = evaluate(policy, simulators_of(lines()), [0, 1], 40, how)
     assert rows == [
         {"step": 40, "task": task, "task_name": f"task-{task}", "seed": seed, "mode": mode,
          "episodes": episodes, "success": success, "success_last": success, "return": 5.0}
@@ -107,14 +114,14 @@ def test_rows_come_by_task_then_seed_then_mode_with_exact_numbers() -> None:
 
 def test_success_at_any_step_and_at_the_last_step_are_told_apart() -> None:
     how = Evaluation(stochastic_episodes=2, deterministic_episodes=0)
-    (row,) = evaluate(Scripted(up_and_down), Simulators(lines(1)), [0], 10, how)
+    (row,) = evaluate(Scripted(up_and_down), simulators_of(lines(1)), [0], 10, how)
     assert (row["success"], row["success_last"], row["return"]) == (1.0, 0.0, 5.0)
 
 
 def test_stopping_at_success_keeps_the_success_and_records_no_return() -> None:
     how = Evaluation(stochastic_episodes=2, deterministic_episodes=1, stop_at_success=True)
     policy = Scripted(up_and_down)
-    rows = evaluate(policy, Simulators(lines(1)), [0], 10, how)
+    rows = evaluate(policy, simulators_of(lines(1)), [0], 10, how)
     assert [(r["success"], r["success_last"], r["return"]) for r in rows] == [(1.0, None, None)] * 2
     assert len(policy.calls) == 2  # every start is above -1, so two steps up are enough
 
@@ -122,7 +129,7 @@ def test_stopping_at_success_keeps_the_success_and_records_no_return() -> None:
 def test_deterministic_episodes_have_no_noise_and_stochastic_ones_have_fresh_noise() -> None:
     how = Evaluation(stochastic_episodes=2, deterministic_episodes=1)
     policy = Scripted(noisy, seeds=(0, 1))
-    evaluate(policy, Simulators(lines(1)), [0], 10, how)
+    evaluate(policy, simulators_of(lines(1)), [0], 10, how)
     noise = np.stack([call[2] for call in policy.calls])  # [T, S, K, A]
     assert (noise[:, :, 2] == 0).all()
     assert len(np.unique(noise[:, :, :2])) == noise[:, :, :2].size
@@ -130,7 +137,7 @@ def test_deterministic_episodes_have_no_noise_and_stochastic_ones_have_fresh_noi
 
 def test_tasks_never_share_a_policy_call_and_see_their_own_one_hot() -> None:
     policy = Scripted(noisy)
-    evaluate(policy, Simulators(lines(3, names=("a", "b", "a"))), [0, 1, 2], 10, Evaluation())
+    evaluate(policy, simulators_of(lines(3, names=("a", "b", "a"))), [0, 1, 2], 10, Evaluation())
     hots = [np.unique(call[1][..., 2:].reshape(-1, 3), axis=0) for call in policy.calls]
     assert all(len(hot) == 1 for hot in hots)
     assert [int(hot.argmax()) for hot in hots] == [0] * 5 + [1] * 5 + [2] * 5
@@ -138,10 +145,10 @@ def test_tasks_never_share_a_policy_call_and_see_their_own_one_hot() -> None:
 
 def test_an_evaluation_done_again_gives_the_same_rows_from_used_or_fresh_simulators() -> None:
     how = Evaluation(stochastic_episodes=3)
-    used = Simulators(lines())
+    used = simulators_of(lines())
     first = evaluate(Scripted(noisy), used, [0, 1], 40, how)
     assert evaluate(Scripted(noisy), used, [0, 1], 40, how) == first
-    assert evaluate(Scripted(noisy), Simulators(lines()), [1], 40, how) == first[2:]
+    assert evaluate(Scripted(noisy), simulators_of(lines()), [1], 40, how) == first[2:]
 
 
 def starts(policy: Scripted) -> list[float]:
@@ -154,7 +161,7 @@ def test_every_seed_step_task_and_episode_starts_elsewhere() -> None:
     for step in (10, 20):
         for task in (0, 1):
             policy = Scripted(noisy, seeds=(0, 1))
-            evaluate(policy, Simulators(lines()), [task], step, Evaluation(1, 11, 0))
+            evaluate(policy, simulators_of(lines()), [task], step, Evaluation(1, 11, 0))
             places += starts(policy)
     assert len(set(places)) == len(places) == 2 * 2 * 2 * 11
 
@@ -163,7 +170,7 @@ def test_deterministic_episodes_start_from_the_same_states_at_every_evaluation()
     places = []
     for step in (10, 20):
         policy = Scripted(noisy, seeds=(0, 1))
-        evaluate(policy, Simulators(lines()), [0], step, Evaluation(1, 0, 5))
+        evaluate(policy, simulators_of(lines()), [0], step, Evaluation(1, 0, 5))
         places.append(starts(policy))
     assert places[0] == places[1]
     assert len(set(places[0])) == 2 * 5
@@ -171,8 +178,8 @@ def test_deterministic_episodes_start_from_the_same_states_at_every_evaluation()
 
 def test_more_episodes_leave_the_first_ones_as_they_were() -> None:
     few, many = Scripted(noisy), Scripted(noisy)
-    evaluate(few, Simulators(lines(1)), [0], 10, Evaluation(1, 3, 0))
-    evaluate(many, Simulators(lines(1)), [0], 10, Evaluation(1, 6, 2))
+    evaluate(few, simulators_of(lines(1)), [0], 10, Evaluation(1, 3, 0))
+    evaluate(many, simulators_of(lines(1)), [0], 10, Evaluation(1, 6, 2))
     assert starts(many)[:3] == starts(few)
 
 
@@ -184,29 +191,29 @@ def test_at_most_24_simulators_live_and_a_call_has_as_many_rows_for_any_number_o
     before = Line.alive
     sequence = lines(1, horizon=2)
     own = Line.alive - before
-    simulators = Simulators(sequence)
+    worlds = simulators_of(sequence)
     policy = Scripted(up, seeds=range(n_seeds))
-    rows = evaluate(policy, simulators, [0], 10, Evaluation(1, episodes, 0))
+    rows = evaluate(policy, worlds, [0], 10, Evaluation(1, episodes, 0))
     assert [row["episodes"] for row in rows] == [episodes] * n_seeds
     assert Line.alive - before - own <= 24
     expected = {1: 1, 11: 11, 24: 24, 25: 13, 60: 20}[episodes]
     assert {call[0][:2] for call in policy.calls} == {(n_seeds, expected)}
-    simulators.close()
+    worlds.close()
     assert Line.alive - before == own
 
 
 @pytest.mark.parametrize("episodes", [3, 30])
 def test_a_seeds_rows_do_not_depend_on_the_seeds_beside_it(episodes: int) -> None:
     how = Evaluation(1, episodes, 1)
-    alone = evaluate(Scripted(noisy, seeds=(5,)), Simulators(lines()), [0, 1], 10, how)
-    beside = evaluate(Scripted(noisy, seeds=(3, 5, 8)), Simulators(lines()), [0, 1], 10, how)
+    alone = evaluate(Scripted(noisy, seeds=(5,)), simulators_of(lines()), [0, 1], 10, how)
+    beside = evaluate(Scripted(noisy, seeds=(3, 5, 8)), simulators_of(lines()), [0, 1], 10, how)
     assert [row for row in beside if row["seed"] == 5] == alone
 
 
 def test_what_a_policy_draws_is_set_apart_for_every_task_step_and_batch_of_a_seed() -> None:
     policy = Scripted(up, seeds=(0, 1))
     for step in (10, 20):
-        evaluate(policy, Simulators(lines()), [0, 1], step, Evaluation(1, 60, 0))
+        evaluate(policy, simulators_of(lines()), [0, 1], step, Evaluation(1, 60, 0))
     assert len(set(policy.keys)) == len(policy.keys) / 2 == 2 * 2 * 3  # the same for both seeds
 
 
@@ -214,8 +221,8 @@ def test_what_a_policy_draws_is_set_apart_for_every_task_step_and_batch_of_a_see
 def test_weights_drawn_at_every_step_leave_evaluation_a_function_of_seed_task_and_step(
     parity: Literal["clean", "original"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluator, "SIMULATORS", 4)  # two batches for each seed
-    how, simulators = Evaluation(1, 4, 2), Simulators(tiny.sequence())
+    monkeypatch.setattr(simulators, "SIMULATORS", 4)  # two batches for each seed
+    how, worlds = Evaluation(1, 4, 2), simulators_of(tiny.sequence())
     three, alone = (
         ContinualSAC(
             tiny.vec(len(seeds)), VCL(), seeds=seeds, parity=parity, device="cpu",
@@ -224,11 +231,11 @@ def test_weights_drawn_at_every_step_leave_evaluation_a_function_of_seed_task_an
         for seeds in ((3, 5, 8), (5,))
     )  # fmt: skip
     streams = three.streams.state()
-    rows = evaluate(three, simulators, [0, 1], 40, how)
+    rows = evaluate(three, worlds, [0, 1], 40, how)
     three.predict(np.zeros((3, 5), np.float32))
-    assert evaluate(three, simulators, [1], 40, how) == [row for row in rows if row["task"] == 1]
-    assert evaluate(alone, simulators, [0, 1], 40, how) == [row for row in rows if row["seed"] == 5]
-    later = evaluate(three, simulators, [0, 1], 50, how)
+    assert evaluate(three, worlds, [1], 40, how) == [row for row in rows if row["task"] == 1]
+    assert evaluate(alone, worlds, [0, 1], 40, how) == [row for row in rows if row["seed"] == 5]
+    later = evaluate(three, worlds, [0, 1], 50, how)
     for before, after in zip(rows, later, strict=True):
         means = parity == "clean" and before["mode"] == "deterministic"
         assert (before["return"] == after["return"]) == means
@@ -236,34 +243,35 @@ def test_weights_drawn_at_every_step_leave_evaluation_a_function_of_seed_task_an
     assert changed == {"evaluation"}  # by `predict`
 
 
-def test_tasks_of_one_name_share_simulators_and_the_number_kept_is_bounded(
+def test_tasks_of_equal_makers_share_simulators_and_the_number_kept_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = Line.alive
-    sequence = lines(3, names=("a", "b", "a"))
+    maker, other = partial(Line, 5), partial(Line, 4)
+    sequence = TaskSequence([maker, other, partial(Line, 5)], 100, ("a", "b", "c"))
     own = Line.alive - before
     for kept, alive in ((80, 8), (6, 4), (3, 3)):
-        monkeypatch.setattr(evaluator, "KEPT", kept)
-        simulators = Simulators(sequence)
-        rows = evaluate(Scripted(up), simulators, [0, 1, 2], 10, Evaluation(1, 4, 0))
+        monkeypatch.setattr(simulators, "KEPT", kept)
+        worlds = simulators_of(sequence)
+        rows = evaluate(Scripted(up), worlds, [0, 1, 2], 10, Evaluation(1, 4, 0))
         assert [row["episodes"] for row in rows] == [4, 4, 4]
         assert Line.alive - before - own == alive
-        simulators.close()
+        worlds.close()
 
 
 def test_all_tasks_are_due_at_every_period_and_never_at_the_start() -> None:
     how = Evaluation(evals_per_task=4)
-    due = [how.due(step, 100, 2) for step in range(0, 201, 5)]
+    due = [how.due(step, Schedule("ab", 100)) for step in range(0, 201, 5)]
     assert [5 * i for i, tasks in enumerate(due) if tasks] == list(range(25, 201, 25))
     assert due[5] == [0, 1]
 
 
 def test_the_economical_schedule_is_the_current_task_and_all_tasks_at_the_last_five() -> None:
     how = Evaluation(evals_per_task=4, tasks="economical")
-    due = [how.due(step, 100, 3) for step in range(25, 301, 25)]
+    due = [how.due(step, Schedule("abc", 100)) for step in range(25, 301, 25)]
     assert due == [[0]] * 4 + [[1]] * 3 + [[0, 1, 2]] * 5
     short = Evaluation(evals_per_task=2, tasks="economical")
-    assert [short.due(s, 100, 2) for s in (50, 100, 150, 200)] == [[0, 1]] * 4
+    assert [short.due(s, Schedule("ab", 100)) for s in (50, 100, 150, 200)] == [[0, 1]] * 4
 
 
 @pytest.mark.parametrize(
@@ -271,8 +279,8 @@ def test_the_economical_schedule_is_the_current_task_and_all_tasks_at_the_last_f
     [
         ({"evals_per_task": 0}, "evals_per_task is 0"),
         ({"stochastic_episodes": -1}, "stochastic_episodes is -1"),
-        ({"stochastic_episodes": 0, "deterministic_episodes": 0}, "nor both 0"),
-        ({"tasks": "some"}, "tasks is 'some'; allowed are 'all' and 'economical'"),
+        ({"stochastic_episodes": 0, "deterministic_episodes": 0}, "must not both be 0"),
+        ({"tasks": "some"}, "tasks is 'some'; it must be all or economical"),
     ],
 )
 def test_bad_settings_are_refused_by_name(settings: dict[str, Any], message: str) -> None:
@@ -281,8 +289,8 @@ def test_bad_settings_are_refused_by_name(settings: dict[str, Any], message: str
 
 
 def test_a_period_that_does_not_come_out_whole_is_refused() -> None:
-    with pytest.raises(ValueError, match="evals_per_task is 3; it must divide .* 100"):
-        Evaluation(evals_per_task=3).period(100)
+    with pytest.raises(ValueError, match="evals_per_task is 3; it must divide .* has 100"):
+        Evaluation(evals_per_task=3).due(10, Schedule("a", 100))
 
 
 def expert(names: Sequence[str], seeds: Sequence[int] = (0,)) -> Scripted:
@@ -301,11 +309,11 @@ def expert(names: Sequence[str], seeds: Sequence[int] = (0,)) -> Scripted:
 def test_scripted_experts_score_what_is_known_of_them() -> None:
     names = ("hammer-v3", "window-close-v3")
     how = Evaluation(1, stochastic_episodes=4, deterministic_episodes=1)
-    simulators = Simulators(continual_world(names, 1000))
-    rows = evaluate(expert(names), simulators, [0, 1], 10, how)
+    worlds = simulators_of(continual_world(names, 1000))
+    rows = evaluate(expert(names), worlds, [0, 1], 10, how)
     assert [row["success"] for row in rows] == [1.0] * 4
-    assert evaluate(expert(names), simulators, [0, 1], 10, how) == rows
-    simulators.close()
+    assert evaluate(expert(names), worlds, [0, 1], 10, how) == rows
+    worlds.close()
 
 
 @pytest.mark.slow
@@ -316,8 +324,57 @@ def test_thirty_episodes_of_each_expert_score_what_is_known_of_them() -> None:
              "shelf-place-v3": 0.97, "peg-unplug-side-v3": 0.97, "push-back-v3": 0.63}  # fmt: skip
     sequence = continual_world(tuple(known), 1000)
     rows = evaluate(
-        expert(tuple(known)), Simulators(sequence), range(10), 10,
+        expert(tuple(known)), simulators_of(sequence), range(10), 10,
         Evaluation(1, stochastic_episodes=30, deterministic_episodes=0, stop_at_success=True),
     )  # fmt: skip
     for row, rate in zip(rows, known.values(), strict=True):
         assert row["success"] == pytest.approx(rate, abs=0.15 if rate < 0.95 else 0.07), row
+
+
+class Rewarded(gym.Env):
+    """Five steps of a reward that is the world's; success is reported only by rich worlds."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (2,))
+    action_space = gym.spaces.Box(-1.0, 1.0, (1,))
+
+    def __init__(self, reward: float) -> None:
+        self.reward = reward
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(2), {}
+
+    def step(self, action: np.ndarray) -> Any:
+        self.steps += 1
+        info = {"success": 1.0} if self.reward == 100.0 else {}
+        return np.zeros(2), self.reward, False, self.steps == 5, info
+
+
+def test_every_seed_is_evaluated_in_its_own_worlds() -> None:
+    worlds = [TaskSequence([partial(Rewarded, reward)] * 2, 100) for reward in (1.0, 100.0)]
+    rows = evaluate(Scripted(up, seeds=(0, 1)), Simulators(worlds), [0, 1], 10, Evaluation(1, 2, 0))
+    found = [(row["task"], row["seed"], row["return"], row["success"]) for row in rows]
+    assert found == [(0, 0, 5.0, None), (0, 1, 500.0, 1.0), (1, 0, 5.0, None), (1, 1, 500.0, 1.0)]
+
+
+def test_what_a_seed_records_in_its_own_worlds_is_what_it_records_alone() -> None:
+    def worlds(seed: int) -> TaskSequence:
+        return TaskSequence([partial(Line, 3 + seed), partial(Line, 6 - seed)], 100)
+
+    how, seeds = Evaluation(1, 30, 1), (0, 1, 2)
+    together = Simulators([worlds(seed) for seed in seeds])
+    rows = evaluate(Scripted(noisy, seeds=seeds), together, [0, 1], 10, how)
+    for seed in seeds:
+        own = evaluate(Scripted(noisy, seeds=(seed,)), Simulators([worlds(seed)]), [0, 1], 10, how)
+        assert [row for row in rows if row["seed"] == seed] == own
+    assert len({row["return"] for row in rows if row["task"] == 0}) == 3
+
+
+def test_episodes_that_no_run_plays_start_elsewhere() -> None:
+    places = []
+    for unseen in (False, True):
+        policy = Scripted(up)
+        evaluate(policy, simulators_of(lines()), [0], 0, Evaluation(1, 0, 4), unseen)
+        places.append(starts(policy))
+    assert len(set(places[0]) | set(places[1])) == 8

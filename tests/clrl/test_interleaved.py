@@ -12,18 +12,21 @@ import numpy as np
 import pytest
 import torch
 
-from clrl import builder, errors, protocol
+from clrl import errors, protocol
 from clrl.agents.methods import METHODS
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.settings import SACSettings
-from clrl.builder import load_policy
-from clrl.config import EvaluationConfig, RunConfig, SACRun, SequenceConfig
+from clrl.builder import load_policy, load_trained
+from clrl.config import EvaluationConfig, RunConfig, run_type
 from clrl.costs import estimate
+from clrl.envs.schedule import Schedule
 from clrl.errors import ConfigError
-from clrl.evaluator import Evaluation, Simulators, evaluate
+from clrl.evaluator import Evaluation
+from clrl.families import MetaWorldSequence
 from clrl.groups import join
 from clrl.logger import RunLogger
 from clrl.plots import average_performance, plot, task_matrix, task_scores
+from clrl.presets import base_config
 from clrl.results import read_run
 from clrl.tables import table
 from tests.clrl.rundirs import lines
@@ -32,8 +35,8 @@ from tests.clrl.synthetic import random_success, write_run
 tiny = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("tiny_run.py"))))
 
 TASKS = ("hammer-v3", "push-v3", "reach-v3")
-META_WORLD = SACRun(
-    SequenceConfig(("hammer-v3", "window-close-v3"), steps_per_task=30, horizon=10),
+META_WORLD = run_type(MetaWorldSequence, SACSettings)(
+    MetaWorldSequence(("hammer-v3", "window-close-v3"), steps_per_task=30, horizon=10),
     SACSettings(hidden_sizes=(8, 8), batch_size=8, exploration_steps=20, learning_starts=20,
                 train_freq=10, gradient_steps=1, buffer_size=100),
     METHODS["multitask"](),
@@ -60,8 +63,8 @@ def test_a_run_has_one_start_one_end_and_a_policy_after_every_block(tmp_path: Pa
 
 
 def test_economical_evaluation_is_that_of_the_end() -> None:
-    how = Evaluation(6, tasks="economical")
-    due = [how.due(step, 60, 2, interleaved=True) for step in range(10, 121, 10)]
+    how, schedule = Evaluation(6, tasks="economical"), Schedule("ab", 60)
+    due = [how.due(step, schedule, interleaved=True) for step in range(10, 121, 10)]
     assert due == [[]] * 7 + [[0, 1]] * 5
 
 
@@ -85,9 +88,9 @@ def test_a_run_of_meta_world_leaves_policies_that_load(tmp_path: Path) -> None:
     assert "all-tasks starts" in out.getvalue() and "| all tasks: success 0.00" in out.getvalue()
     last, first = load_policy(directory), load_policy(directory, task=0)
     assert not torch.equal(first.flats["actor"].flat, last.flats["actor"].flat)
-    simulators = Simulators(builder.sequence_of(last))
-    rows = evaluate(last, simulators, [0, 1], 60, META_WORLD.evaluation)
-    simulators.close()
+    trained = load_trained(directory)
+    rows = trained.evaluate([0, 1], 60, META_WORLD.evaluation)
+    trained.close()
     recorded = lines(directory / "metrics.jsonl")[-len(rows) :]
     assert [{"seq": r["seq"], **row} for r, row in zip(recorded, rows, strict=True)] == recorded
     assert estimate(META_WORLD).updates == 4 == load_policy_updates(directory)
@@ -97,16 +100,19 @@ def load_policy_updates(directory: Path) -> int:
     """Updates of the run, counted by the newest checkpoint."""
     newest = max((directory / "checkpoints").glob("step-*"))
     state = json.loads((newest / "state.json").read_text())
-    return int(state["agent"]["counters"]["n_updates"])
+    return int(state["learner"]["counters"]["n_updates"])
 
 
 def test_the_order_follows_from_the_method() -> None:
     values = META_WORLD.to_dict()
     assert values["sequence"]["interleaved"] is True
     assert RunConfig.from_dict(values) == META_WORLD
-    assert "interleaved" not in SACRun(SequenceConfig(TASKS)).to_dict()["sequence"]
+    assert "interleaved" not in base_config(",".join(TASKS), "ewc").to_dict()["sequence"]
     values["method"] = {"name": "finetuning"}
-    with pytest.raises(ConfigError, match="sequence.interleaved is True, but the method finetun"):
+    with pytest.raises(
+        ConfigError,
+        match="sequence.interleaved is True, but the rest",
+    ):
         RunConfig.from_dict(values)
 
 

@@ -12,7 +12,7 @@ from clrl.envs.schedule import Schedule
 from clrl.logger import RunLogger
 from clrl.presets import base_config
 
-SMALL = base_config(("push-v3", "reach-v3"), "finetuning", "small")
+SMALL = base_config("push-v3,reach-v3", "finetuning", "small")
 CONFIG = replace(SMALL, sequence=replace(SMALL.sequence, steps_per_task=18_000))
 
 

@@ -2,29 +2,37 @@ import pytest
 
 from clrl.envs.tasks import CW10
 from clrl.errors import ConfigError
-from clrl.names import format_seeds, parse_seeds, parse_tasks, sequence_name
+from clrl.names import (
+    format_lengths,
+    format_range,
+    format_seeds,
+    parse_lengths,
+    parse_range,
+    parse_seeds,
+    sequence_name,
+)
 
 
-def test_sequences_are_names_or_lists_of_tasks() -> None:
-    assert parse_tasks("CW10") == CW10
-    assert parse_tasks("CW20") == CW10 + CW10
-    assert parse_tasks("push-v3, hammer-v3") == ("push-v3", "hammer-v3")
+def test_a_sequence_is_called_by_its_name_or_its_tasks() -> None:
     assert sequence_name(CW10 * 2) == "CW20"
     assert sequence_name(("push-v3", "hammer-v3")) == "push-v3,hammer-v3"
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("CW30", "unknown task 'CW30'; did you mean 'CW"),
-        ("push-v3,windw-close-v3", "unknown task 'windw-close-v3'; did you mean 'window-close-v3'"),
-        ("push-v3,CW10", "unknown task 'CW10'; `clrl list tasks` shows all"),
-        ("", "unknown task ''"),
-    ],
+    ("text", "lengths"), [("1000", 1000), ("1_000,500", (1000, 500)), ("7,7", (7, 7))]
 )
-def test_an_unknown_task_is_refused_with_the_closest_one(text: str, sentence: str) -> None:
-    with pytest.raises(ConfigError, match=sentence):
-        parse_tasks(text)
+def test_lengths_are_one_number_or_several(text: str, lengths: object) -> None:
+    assert parse_lengths(text) == lengths == parse_lengths(format_lengths(parse_lengths(text)))
+    with pytest.raises(ConfigError, match="must be a whole number, or several like"):
+        parse_lengths(text + "x")
+
+
+def test_a_range_is_two_numbers() -> None:
+    for limits in ((-1200.0, 0.5), None):
+        assert parse_range(format_range(limits)) == limits
+    for text in ("1", "1,2,3", "a,b"):
+        with pytest.raises(ConfigError, match="is not LOW,HIGH"):
+            parse_range(text)
 
 
 def test_seeds_are_ranges_and_lists() -> None:

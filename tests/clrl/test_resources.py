@@ -1,4 +1,4 @@
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,23 +7,27 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from clrl import costs, errors, limits, resources
+from clrl import errors, resources
 from clrl.agents.methods import METHODS
+from clrl.agents.methods.ewc import EWC
 from clrl.agents.randomness import REPLAY
 from clrl.agents.replay import ReplayBuffer
 from clrl.agents.rollout import Rollout
+from clrl.agents.settings import PPOSettings, SACSettings
 from clrl.agents.spaces import TaskSpaces
-from clrl.builder import AGENTS, build_agent
+from clrl.builder import AGENTS, build
 from clrl.cli import main
-from clrl.config import RunConfig, SequenceConfig
-from clrl.costs import ACTION, OBSERVATION, estimate, network_parameters
+from clrl.config import RunConfig
+from clrl.costs import estimate
 from clrl.envs.tasks import CW10
 from clrl.errors import ConfigError
+from clrl.families import MetaWorldSequence
 from clrl.presets import base_config
 from clrl.resources import available_memory, check_resources, need, stored_rows
 from tests.agents import tiny
 
 CW20 = CW10 * 2
+OBSERVATION, ACTION = MetaWorldSequence(CW10).sizes
 GIB = 2**30
 
 
@@ -62,7 +66,7 @@ def agent_of(config: RunConfig) -> Any:
 
 
 def test_perfect_memory_of_cw20_takes_at_most_7_gb_per_seed() -> None:
-    config = base_config(CW20, "perfect-memory")
+    config = base_config("CW20", "perfect-memory")
     assert stored_rows(config) == 20_000_000
     assert 6.6e9 < need(config).of_seeds < 7e9
     five = need(replace(config, seeds=(0, 1, 2, 3, 4)))
@@ -72,19 +76,18 @@ def test_perfect_memory_of_cw20_takes_at_most_7_gb_per_seed() -> None:
 @pytest.mark.parametrize("store", [ReplayBuffer, Rollout])
 def test_a_row_takes_the_bytes_that_are_counted(store: Any) -> None:
     arrays = store(3, 10, OBSERVATION, ACTION).arrays.values()
-    rows, row = (10, resources.TRANSITION_BYTES)
-    if store is Rollout:
-        rows, row = (20, resources.ROLLOUT_BYTES)
+    rows, settings = (20, PPOSettings()) if store is Rollout else (10, SACSettings())
+    row = settings.row_bytes(OBSERVATION, ACTION)
     assert sum(array.nbytes for array in arrays) == 3 * rows * row
 
 
 @pytest.mark.parametrize("learner", AGENTS)
 @pytest.mark.parametrize("method", ["finetuning", "multitask"])
 def test_a_short_run_stores_no_more_rows_than_it_has_steps(learner: str, method: str) -> None:
-    if learner in METHODS[method].refused:
+    if learner in METHODS[method].refusals():
         return
-    short = base_config(CW10, method, "small", learner)
-    steps = short.sequence.steps_per_task
+    short = base_config("CW10", method, "small", learner)
+    steps = short.sequence.schedule.lengths[0]
     if learner == "ppo":
         assert stored_rows(with_learner(short, n_steps=70)) == 140
         return
@@ -95,16 +98,16 @@ def test_a_short_run_stores_no_more_rows_than_it_has_steps(learner: str, method:
 
 
 def test_the_agent_s_buffer_has_no_row_that_stays_empty() -> None:
-    config = with_learner(base_config(("push-v3",), "ewc", "small"), buffer_size=20_000_000)
-    agent: Any = build_agent(config)
-    assert agent.buffer.capacity == config.sequence.steps_per_task
+    config = with_learner(base_config("push-v3", "ewc", "small"), buffer_size=20_000_000)
+    agent: Any = build(config).learner
+    assert agent.buffer.capacity == config.sequence.schedule.total
 
 
 @pytest.mark.parametrize("learner", AGENTS)
 def test_the_numbers_of_the_networks_are_those_of_the_agent(learner: str) -> None:
-    config = base_config(("push-v3", "reach-v3"), "finetuning", "small", learner)
+    config = base_config("push-v3,reach-v3", "finetuning", "small", learner)
     agent = agent_of(config)
-    policy, everything = network_parameters(config.learner, 2)
+    policy, everything = config.learner.network_numbers(OBSERVATION, ACTION, 2)
     assert sum(p.numel() for p in agent.network().parameters()) == policy
     trained = sum(agent.flats[part].flat.numel() for part in agent.optimizers)
     others = sum(f.flat.numel() for part, f in agent.flats.items() if part not in agent.optimizers)
@@ -113,10 +116,8 @@ def test_the_numbers_of_the_networks_are_those_of_the_agent(learner: str) -> Non
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_a_method_keeps_is_counted(method: str) -> None:
-    small = base_config(("push-v3", "reach-v3"), method, "small")
-    fields = {"memory_per_task": 50, "retrain_steps": 1, "fisher_batches": 1, "mas_batches": 1}
-    known = {name: value for name, value in fields.items() if hasattr(small.method, name)}
-    config = replace(small, method=replace(small.method, **known), seeds=(0, 1))
+    small = base_config("push-v3,reach-v3", method, "small")
+    config = replace(small, method=tiny.method(method), seeds=(0, 1))
     agent = agent_of(config)
     for task in (0, 1):
         agent.start_task(task)
@@ -127,10 +128,9 @@ def test_what_a_method_keeps_is_counted(method: str) -> None:
     assert kept <= need(config).memories // 2 + 100
 
 
-def test_the_tables_name_what_there_is() -> None:
-    assert set(resources.METHOD_COPIES) | set(costs.METHOD_FACTORS) <= set(METHODS)
-    names = {f.name for kind in METHODS.values() for f in fields(kind)}
-    assert {name for listed in limits.METHODS.values() for name in listed} <= names
+@pytest.mark.parametrize("anchors", ["last", "per_task"])
+def test_an_anchor_of_every_task_is_counted(anchors: Any) -> None:
+    assert EWC(anchors=anchors).copies_of_weights(5) == (10 if anchors == "per_task" else 2)
 
 
 def write(folder: Path, **files: Any) -> None:
@@ -173,7 +173,7 @@ def test_version_1_limits_count_too_also_where_the_path_is_the_host_s(
 def test_too_little_memory_is_refused_with_numbers_and_what_to_change(
     tmp_path: Path, machine: Any
 ) -> None:
-    config = replace(base_config(CW20, "perfect-memory"), seeds=(0, 1))
+    config = replace(base_config("CW20", "perfect-memory"), seeds=(0, 1))
     check_resources(config, tmp_path / "new")
     machine(10.0)
     with pytest.raises(ConfigError) as refusal:
@@ -205,12 +205,12 @@ def test_the_command_refuses_before_anything_is_written(
 
 
 def test_updates_of_ppo_are_epochs_times_minibatches_of_every_rollout() -> None:
-    config = base_config(CW10, "finetuning", learner="ppo")
+    config = base_config("CW10", "finetuning", learner="ppo")
     config = with_learner(config, n_steps=2048, batch_size=100, n_epochs=3)
-    config = replace(config, sequence=SequenceConfig(CW10, 10_000))
+    config = replace(config, sequence=MetaWorldSequence(CW10, 10_000))
     assert estimate(config).updates == 48 * 3 * 21  # 100,000 steps hold 48 rollouts
 
 
 def test_interleaved_tasks_wait_for_their_first_update_once() -> None:
-    updates = {name: estimate(base_config(CW10, name)).updates for name in ("l2", "multitask")}
+    updates = {name: estimate(base_config("CW10", name)).updates for name in ("l2", "multitask")}
     assert updates["multitask"] - updates["l2"] == 9 * 1_000

@@ -18,21 +18,22 @@ from typing import Any
 import pytest
 import torch
 
-from clrl import builder, errors, protocol
+from clrl import errors, protocol
 from clrl.agents.methods import METHODS
-from clrl.agents.sac import SACSettings
-from clrl.builder import load_policy
-from clrl.config import EvaluationConfig, PlacementConfig, RunConfig, SACRun, SequenceConfig
+from clrl.agents.settings import SACSettings
+from clrl.builder import load_policy, load_trained
+from clrl.config import EvaluationConfig, PlacementConfig, RunConfig, run_type
 from clrl.errors import ConfigError
-from clrl.evaluator import Simulators, evaluate
+from clrl.families import MetaWorldSequence
 from clrl.protocol import run
 from clrl.rundir import RunFile, owned
+from clrl.trainable import AgentOnWorlds
 from tests.clrl.rundirs import files, lines
 
 tiny = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("tiny_run.py"))))
 
-META_WORLD = SACRun(
-    SequenceConfig(("hammer-v3", "window-close-v3"), steps_per_task=60, horizon=25),
+META_WORLD = run_type(MetaWorldSequence, SACSettings)(
+    MetaWorldSequence(("hammer-v3", "window-close-v3"), steps_per_task=60, horizon=25),
     SACSettings(hidden_sizes=(8, 8), batch_size=8, exploration_steps=20, learning_starts=20,
                 train_freq=10, gradient_steps=1, buffer_size=100),
     evaluation=EvaluationConfig(2, stochastic_episodes=1, deterministic_episodes=1),
@@ -63,7 +64,7 @@ def test_a_run_of_meta_world_ends_with_its_policies_and_is_found_complete(
     ]
     assert RunFile(directory).values["matmul"] in ("default", "onednn")
     before = files(directory)
-    monkeypatch.setattr(protocol, "build_agent", None)  # nothing is built for a complete run
+    monkeypatch.setattr(protocol, "build", None)  # nothing is built for a complete run
     assert run(META_WORLD, directory, protocol.Silent()) == errors.OK
     assert files(directory) == before
     check_policies(directory)
@@ -71,13 +72,13 @@ def test_a_run_of_meta_world_ends_with_its_policies_and_is_found_complete(
 
 def check_policies(directory: Path) -> None:
     """The last policy, loaded, repeats the last evaluation; the first task's is another one."""
-    last = load_policy(directory)
+    trained = load_trained(directory)
+    last = trained.learner
     assert last.seeds == (0, 3)
-    simulators = Simulators(builder.sequence_of(last))
-    rows = evaluate(last, simulators, [0, 1], 120, META_WORLD.evaluation)
+    rows = trained.evaluate([0, 1], 120, META_WORLD.evaluation)
+    trained.close()
     recorded = lines(directory / "metrics.jsonl")[-len(rows) :]
     assert [{"seq": r["seq"], **row} for r, row in zip(recorded, rows, strict=True)] == recorded
-    simulators.close()
     first = load_policy(directory, task=0)
     assert not torch.equal(first.flats["actor"].flat, last.flats["actor"].flat)
     with pytest.raises(ConfigError, match="task 7 is finished"):
@@ -88,7 +89,7 @@ def test_an_exit_code_says_why_a_run_did_not_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     agents = [tiny.make_agent() for _ in range(2)]
-    monkeypatch.setattr(protocol, "build_agent", lambda config: agents.pop())
+    monkeypatch.setattr(protocol, "build", lambda config: AgentOnWorlds(agents.pop()))
     silent = protocol.Silent()
     assert run(META_WORLD, tmp_path, Stopping(45)) == errors.INTERRUPTED
     assert RunFile(tmp_path).values["state"] == "interrupted"
@@ -115,7 +116,7 @@ def test_the_matrix_product_of_a_runs_start_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: list[str] = []
-    monkeypatch.setattr(protocol, "build_agent", lambda config: tiny.make_agent())
+    monkeypatch.setattr(protocol, "build", lambda config: AgentOnWorlds(tiny.make_agent()))
     monkeypatch.setattr(protocol.compute, "use_matmul", used.append)
     for best, end in (("onednn", errors.INTERRUPTED), ("default", errors.OK)):
         monkeypatch.setattr(protocol.compute, "best_matmul", lambda batch, width, best=best: best)

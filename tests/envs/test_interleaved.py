@@ -40,7 +40,7 @@ def test_every_episode_is_the_next_tasks(n_tasks: int, steps_per_task: int, leng
         assert (terminated or truncated) == ((step + 1) % length == 0 or step + 1 == total)
         if terminated or truncated:
             observation, info = env.reset()
-    with pytest.raises(RuntimeError, match=f"all {n_tasks} x {steps_per_task} steps are used up"):
+    with pytest.raises(RuntimeError, match=f"all {n_tasks * steps_per_task} steps are used up"):
         env.step(action())
 
 
@@ -112,3 +112,10 @@ def test_meta_world_takes_turns_and_is_restored_bit_for_bit() -> None:
         mine, theirs = env.step(step), other.step(step)
         assert all(np.array_equal(a, b) for a, b in zip(mine[:3], theirs[:3], strict=True))  # type: ignore
     assert mine[2].all()
+
+
+def test_interleaved_tasks_have_no_boundaries_to_reveal() -> None:
+    with pytest.raises(ValueError, match="reveals is 'boundaries', but interleaved tasks have"):
+        InterleavedTasks([Walk, Walk], 5, reveals="boundaries")
+    env = InterleavedTasks([Walk, Walk], [3, 5], reveals="nothing")
+    assert env.one_hot_size == 0 and env.schedule.total == 8

@@ -85,7 +85,7 @@ def test_every_task_gets_exactly_its_steps(n_tasks: int, steps_per_task: int, le
             next_task = min(env.n_tasks - 1, (step + 1) // steps_per_task)
             if n_tasks > 1:
                 assert observation[2:].argmax() == next_task
-    with pytest.raises(RuntimeError, match=f"all {n_tasks} x {steps_per_task} steps are used up"):
+    with pytest.raises(RuntimeError, match=f"all {n_tasks * steps_per_task} steps are used up"):
         env.step(action())
 
 
@@ -279,8 +279,8 @@ def test_blown_up_simulations_are_counted_and_the_count_is_restored() -> None:
     ("arguments", "message"),
     [
         ({"makers": []}, "makers must hold at least one task"),
-        ({"steps_per_task": 0}, "steps_per_task must be a whole number >= 1, got 0"),
-        ({"steps_per_task": 2.5}, "steps_per_task must be a whole number >= 1, got 2.5"),
+        ({"steps_per_task": 0}, "steps_per_task must be whole numbers >= 1, got 0"),
+        ({"steps_per_task": 2.5}, "steps_per_task must be whole numbers >= 1, got 2.5"),
         ({"task_names": ["a"]}, "task_names must hold 2 names, got 1"),
         ({"makers": [Walk, lambda: Walk(size=3)]}, "observation_space of task 1"),
     ],
@@ -293,10 +293,65 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> Non
 def test_spaces_that_are_not_boxes_are_refused() -> None:
     env = Walk()
     env.action_space = Discrete(2)
-    with pytest.raises(ValueError, match="action_space must be a Box"):
+    with pytest.raises(ValueError, match="action_space must be a one-dimensional Box"):
         TaskSequence([lambda: env], 3)
 
 
 def test_both_checkers_pass() -> None:
     gymnasium_check_env(walks(2, 10_000), skip_render_check=True)
     sb3_check_env(walks(2, 10_000))
+
+
+def test_tasks_may_differ_in_length() -> None:
+    env = TaskSequence([Walk] * 3, [7, 2, 4])
+    env.reset(seed=0)
+    tasks = []
+    for _ in range(13):
+        info = env.step(action())[4]
+        tasks.append(info["task"])
+        if "episode" in info:
+            env.reset()
+    assert tasks == [0] * 7 + [1] * 2 + [2] * 4
+
+
+@pytest.mark.parametrize(
+    ("reveals", "one_hot", "told"), [("task", 2, 1), ("boundaries", 0, 1), ("nothing", 0, 0)]
+)
+def test_an_agent_sees_what_the_sequence_reveals(reveals: Any, one_hot: int, told: int) -> None:
+    env = TaskSequence([Walk, Walk], 5, reveals=reveals)
+    assert env.observation_space.shape == (2 + one_hot,)
+    env.reset(seed=0)
+    assert env.told_task == 0
+    for _ in range(5):
+        last = env.step(action())
+    env.reset()
+    assert env.task == 1 and env.told_task == told  # the world itself has changed
+    assert last[3] and last[4]["task"] == 0
+    assert env.make_task(1).observation_space == env.observation_space
+
+
+def test_a_world_that_reports_no_success_has_none() -> None:
+    class Silent(Walk):
+        def step(self, action: np.ndarray) -> Any:
+            return (*super().step(action)[:4], {})
+
+    env = TaskSequence([Silent], 5)
+    env.reset(seed=0)
+    for _ in range(5):
+        info = env.step(action())[4]
+    assert info["episode"] == {"r": 2.5, "l": 5}
+    assert not {"success", "is_success", "success_last"} & info.keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"reveals": "all"}, "reveals must be one of 'task', 'boundaries', 'nothing', got 'all'"),
+        ({"score": "points"}, "score must be one of 'success', 'return', got 'points'"),
+        ({"score_range": (1.0, 1.0)}, r"score_range must be \(low, high\), got \(1.0, 1.0\)"),
+        ({"steps_per_task": [1, 2, 3]}, "one number or one per task .2., got 3"),
+    ],
+)
+def test_what_a_sequence_says_of_itself_is_checked(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TaskSequence(**{"makers": [Walk, Walk], "steps_per_task": 5, **arguments})

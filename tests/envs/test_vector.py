@@ -79,3 +79,20 @@ def test_a_seed_is_needed_for_every_environment() -> None:
         SeedVecEnv([], [])
     with pytest.raises(ValueError, match="states must hold 1 states, got 0"):
         SeedVecEnv([make], [0]).restore([])
+
+
+def test_seeds_may_have_worlds_of_their_own_but_not_schedules() -> None:
+    def worlds(*names: str, **told: Any) -> Any:
+        return lambda: continual_world(names, told.pop("steps", 12), **told)
+
+    env = SeedVecEnv([worlds("push-v3"), worlds("push-v3", horizon=5)], [0, 1])
+    assert [e.make_task(0).unwrapped.horizon for e in env.envs] == [200, 5]  # type: ignore
+    for other, message in [
+        (worlds("reach-v3"), "schedule of environment 1 is"),
+        (worlds("push-v3", steps=13), "schedule of environment 1 is"),
+        (worlds("push-v3", "reach-v3"), "observation_space of environment 1"),
+        (worlds("push-v3", reveals="nothing"), "reveals of environment 1 is nothing"),
+        (worlds("push-v3", score="return"), "score of environment 1 is return"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            SeedVecEnv([worlds("push-v3"), other], [0, 1])

@@ -1,0 +1,7 @@
+"""`python -m clrl`: the command line."""
+
+import sys
+
+from clrl.cli import main
+
+sys.exit(main())

@@ -1,0 +1,59 @@
+"""When two makers make the same world."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Hashable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
+
+
+def world_key(maker: Any) -> Hashable:
+    """Return a key that two makers share if they call equal functions with equal arguments.
+
+    Makers are never told apart by a name, nor joined by one. `functools.partial` objects, and
+    functions that the same `def` or `lambda` made again, are compared by what they hold: code,
+    defaults, closure and arguments. What cannot be compared is equal only to itself. Keys hold as
+    long as the makers live.
+
+    Example:
+        >>> world_key(partial(int, "7", base=8)) == world_key(partial(int, "7", base=8))
+        True
+        >>> world_key(partial(int, "7", base=8)) == world_key(partial(int, "7", base=9))
+        False
+    """
+    return _key(maker, ())
+
+
+def _key(value: Any, inside: tuple[int, ...]) -> Hashable:
+    if id(value) in inside:  # a function that calls itself
+        return "itself", inside.index(id(value))
+    inside = (*inside, id(value))
+    if isinstance(value, _PLAIN):
+        return type(value), repr(value)  # True is not 1, and 0.0 not -0.0
+    if isinstance(value, partial):
+        return partial, _key([value.func, value.args, value.keywords], inside)
+    if isinstance(value, types.FunctionType):
+        held = (value.__defaults__, value.__kwdefaults__, *map(_content, value.__closure__ or ()))
+        # Code is made once per `def`, however often that runs.
+        return id(value.__code__), id(value.__globals__), _key(held, inside)
+    if isinstance(value, types.MethodType):
+        return id(value.__self__), id(value.__func__)
+    if isinstance(value, (list, tuple)):
+        return type(value), tuple(_key(item, inside) for item in value)
+    if isinstance(value, dict):
+        return dict, frozenset((_key(k, inside), _key(v, inside)) for k, v in value.items())
+    if isinstance(value, np.ndarray):
+        return str(value.dtype), value.shape, value.tobytes()
+    return id(value)
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return cell

@@ -1,7 +1,0 @@
-#!/bin/sh
-# SI (Zenke et al. 2017, arXiv 1703.04200) on CW20: 20 tasks x 1,000,000 steps.
-# Not in the published table.
-# Cost per seed, estimated by --dry-run on a server's core: 20,000,000 steps, 19,980,000 updates,
-# 44,000,000 steps of evaluation, 3.2 GiB of memory, 123 hours on one CPU thread.
-# More flags go to `clrl train`, for example --seeds 0..4; the same command again continues.
-exec "$(dirname "$0")/../clrl.sh" train si --sequence CW20 "$@"
