@@ -106,6 +106,21 @@ def test_a_reference_is_as_long_as_the_task_wherever_it_stands(tmp_path: Path) -
     assert table([tmp_path]).problems == []
 
 
+def test_worlds_are_compared_task_by_task(tmp_path: Path) -> None:
+    worlds = ["Pendulum-v1?g=1", "Pendulum-v1?g=2", "Pendulum-v1?g=3"]
+    told: dict[str, Any] = {"family": "gymnasium"}
+    write_run(tmp_path / "run", SUCCESS, TASKS, sequence={**told, "worlds": worlds})
+    for task, name in enumerate(TASKS):
+        world = worlds[min(task, 1)]  # the last one is another task's
+        curves = random_success(2, 6, 1)
+        write_run(tmp_path / name, curves, [name], sequence={**told, "worlds": [world]})
+
+    (problem,) = table([tmp_path]).problems
+
+    assert "not there: reach-v3." in problem
+    assert problem.endswith("sequence.worlds 'Pendulum-v1?g=2', not 'Pendulum-v1?g=3'.")
+
+
 def test_a_task_of_two_lengths_has_no_reference(tmp_path: Path) -> None:
     tasks = ("push-v3", "push-v3")
     lengths = {"steps_per_task": [6000, 600]}
