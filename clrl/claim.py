@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 
 from clrl.checkpoint import write_file
-from clrl.config import MAY_DIFFER, RunConfig
+from clrl.config import RunConfig
 from clrl.errors import ConfigError, DamagedData
-from clrl.schema import CONFIG_FILE, upgraded
+from clrl.schema import CONFIG_FILE, MAY_CHANGE_ON_RESUME, upgraded
 
 
 def differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -58,7 +58,7 @@ def _stored_identity(path: Path) -> dict[str, Any]:
         raise DamagedData(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise DamagedData(f"{path} is not the configuration of a run")
-    return {key: value for key, value in upgraded(values).items() if key not in MAY_DIFFER}
+    return {key: value for key, value in upgraded(values).items() if key not in MAY_CHANGE_ON_RESUME}
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -204,8 +204,6 @@ def _sequences() -> list[str]:
 
 
 def _runs(directory: Path) -> list[str]:
-    import numpy as np
-
     from clrl.names import format_seeds
     from clrl.results import find_runs, read_run
 
@@ -216,11 +214,9 @@ def _runs(directory: Path) -> list[str]:
         except DamagedData as error:
             print(f"clrl: {error}", file=sys.stderr)
             continue
-        done = np.flatnonzero(~np.isnan(run.success).all(axis=(0, 2)))
-        step = run.steps[done[-1]] if len(done) else 0
         config = run.config
         lines.append(
             f"{path}  {config['method']['name']} on {config['sequence']['name']}, "
-            f"seeds {format_seeds(run.seeds)}: {run.state}, step {step:,} of {run.steps[-1]:,}"
+            f"seeds {format_seeds(run.seeds)}: {run.state}, step {run.last_step:,} of {run.steps[-1]:,}"
         )
     return lines

@@ -20,10 +20,7 @@ from clrl.evaluator import Evaluation
 from clrl.families import FAMILIES, MetaWorldSequence, SequenceConfig
 from clrl.fields import build, plain
 from clrl.names import format_seeds, one_word, parse_seeds, unknown
-from clrl.schema import upgraded
-
-MAY_DIFFER = ("placement", "logging")
-"""Sections that a continued run may change."""
+from clrl.schema import MAY_CHANGE_ON_RESUME, upgraded
 
 Seeds = Annotated[tuple[int, ...], one_word(parse_seeds, format_seeds, "0..4|0,3,7")]
 
@@ -204,7 +201,7 @@ class RunConfig:
     def identity(self) -> dict[str, Any]:
         """Return what makes this run this run: everything but placement and logging."""
         values = self.to_dict()
-        return {key: values[key] for key in values if key not in MAY_DIFFER}
+        return {key: values[key] for key in values if key not in MAY_CHANGE_ON_RESUME}
 
     @property
     def hash(self) -> str:

@@ -57,11 +57,15 @@ def run(config: RunConfig, directory: Path, logger: Mirror) -> int:
     Returns:
         An exit code of `clrl.errors`; what went wrong is written to standard error.
     """
+
+    def make() -> Trainable:
+        check_resources(config, directory)
+        return build(config)
+
     placement = config.placement
     try:
         with Signals() as signals, owned(directory), _threads(placement.threads):
-            done = _attempt(config, directory, logger, signals, lambda: build(config),
-                            placement.matmul)  # fmt: skip
+            done = _attempt(config, directory, logger, signals, make, placement.matmul)
         print(f"{directory}: {'complete' if done else 'was complete already'}")
         return errors.OK
     except KeyboardInterrupt as stop:
@@ -127,7 +131,6 @@ def _attempt(
         run_file = RunFile(directory)
         if run_file.values.get("state") == "complete":
             return False
-        check_resources(config, directory)
         trained = make()
         write_config(config, directory)
         for folder in (".", "checkpoints", "tasks"):
