@@ -271,8 +271,8 @@ def test_the_economical_schedule_is_the_current_task_and_all_tasks_at_the_last_f
     [
         ({"evals_per_task": 0}, "evals_per_task is 0"),
         ({"stochastic_episodes": -1}, "stochastic_episodes is -1"),
-        ({"stochastic_episodes": 0, "deterministic_episodes": 0}, "nor both 0"),
-        ({"tasks": "some"}, "tasks is 'some'; allowed are 'all' and 'economical'"),
+        ({"stochastic_episodes": 0, "deterministic_episodes": 0}, "are both 0"),
+        ({"tasks": "some"}, "tasks is 'some'; it must be all or economical"),
     ],
 )
 def test_bad_settings_are_refused_by_name(settings: dict[str, Any], message: str) -> None:
