@@ -54,6 +54,7 @@ def number(
     most: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    task_share: float | None = None,
 ) -> Any:
     """Return a dataclass field for numbers in a range; of a tuple every one must lie in it.
 
@@ -63,6 +64,7 @@ def number(
         most: the largest one.
         above: what all numbers must be larger than.
         below: what all numbers must be smaller than.
+        task_share: the share of a task that a number of steps is, where it follows its length.
 
     Example:
         >>> @dataclass
@@ -72,7 +74,8 @@ def number(
         Traceback (most recent call last):
         ValueError: sac.gamma is 2; it must be in 0..1
     """
-    return field(default=default, metadata={"range": Range(least, most, above, below)})
+    metadata = {"range": Range(least, most, above, below), "task_share": task_share}
+    return field(default=default, metadata=metadata)
 
 
 def check_fields(settings: Any, where: str) -> None:

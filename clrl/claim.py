@@ -58,7 +58,8 @@ def _stored_identity(path: Path) -> dict[str, Any]:
         raise DamagedData(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise DamagedData(f"{path} is not the configuration of a run")
-    return {key: value for key, value in upgraded(values).items() if key not in MAY_CHANGE_ON_RESUME}
+    stored = upgraded(values)
+    return {key: stored[key] for key in stored if key not in MAY_CHANGE_ON_RESUME}
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

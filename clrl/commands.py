@@ -214,9 +214,9 @@ def _runs(directory: Path) -> list[str]:
         except DamagedData as error:
             print(f"clrl: {error}", file=sys.stderr)
             continue
-        config = run.config
+        method, sequence = run.config["method"]["name"], run.config["sequence"]["name"]
         lines.append(
-            f"{path}  {config['method']['name']} on {config['sequence']['name']}, "
-            f"seeds {format_seeds(run.seeds)}: {run.state}, step {run.last_step:,} of {run.steps[-1]:,}"
+            f"{path}  {method} on {sequence}, seeds {format_seeds(run.seeds)}: {run.state}, "
+            f"step {run.last_step:,} of {run.schedule.total:,}"
         )
     return lines

@@ -153,12 +153,12 @@ class RunConfig:
         """
         if not isinstance(values, dict):
             raise ConfigError("a configuration is a mapping like the config.yaml of a run")
-        if "family" not in (values.get("sequence") or {}):
-            values = upgraded(values)
         values = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
         for key in ("sequence", "learner", "method"):
             if not isinstance(values.setdefault(key, {}), dict):
                 raise ConfigError(f"{key} is {values[key]!r}; it must be a mapping")
+        if "family" not in values["sequence"]:
+            values = upgraded(values)
         sequence, learner, method = values["sequence"], values["learner"], values["method"]
         family = find_family(sequence.pop("family", MetaWorldSequence.family))
         told = {k: sequence.pop(k) for k in ("name", "interleaved", *family.facts) if k in sequence}

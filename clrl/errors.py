@@ -26,7 +26,7 @@ class DamagedData(Exception):
     """A run directory's data cannot be read; the message names the file and the line."""
 
 
-class ConfigError(Exception):
+class ConfigError(ValueError):
     """A bad configuration; the message names the field, the value and what is allowed."""
 
 

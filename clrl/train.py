@@ -115,8 +115,8 @@ def defaults(first: First) -> RunConfig:
         raise ConfigError(unknown("preset", first.preset, PRESETS))
     if first.sequence is None and not first.help:
         raise ConfigError(
-            "give --sequence: CW10, CW20, task names between commas, or another that "
-            "`clrl train` (without more) lists"
+            "give --sequence: CW10, CW20, or task names between commas "
+            "(`clrl train --help` lists what else)"
         )
     assert first.method is not None
     seed = parse_seeds(first.seeds)[0] if first.seeds is not None else 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import pytest
 
 from clrl import cli, errors
 from clrl.agents.classifier import Classifier
-from clrl.agents.methods import Method
 from clrl.envs.sequence import TaskSequence
 from clrl.envs.streams import ToyStream
 
@@ -47,7 +45,7 @@ def test_the_example_with_own_environments_prints_a_table(
 
 
 def test_the_example_method_moves_weights_back_by_its_share() -> None:
-    names = run(block("python", "class Retreat"), {"dataclass": dataclass, "Method": Method})
+    names = run(block("python", "class Retreat"), {})
 
     def weights(learner: Classifier) -> np.ndarray:
         parameters = learner.protected_parameters()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import torch
@@ -39,6 +39,7 @@ class Method:
         interleaved: whether tasks take turns, an episode each, instead of one after the other.
         freezes: whether it keeps weights from changing by zeroing their gradients.
         noisy_weights: whether every pass draws its weights, so that `acting` matters.
+        copies: how often it keeps the numbers of the network.
         update_factor: time of an update relative to fine-tuning's (`scripts/bench_methods.py`).
         state: what it has learned.
         learner: the learner it was attached to.
@@ -55,6 +56,7 @@ class Method:
     interleaved: ClassVar[bool] = False
     freezes: ClassVar[bool] = False
     noisy_weights: ClassVar[bool] = False
+    copies: ClassVar[int] = 0
     update_factor: ClassVar[float] = 1.0
 
     def __init_subclass__(cls) -> None:
@@ -117,15 +119,23 @@ class Method:
 
     @classmethod
     def scaled(cls, steps_per_task: int) -> dict[str, Any]:
-        """Return the fields that go with a task's length, where it is not the published one."""
-        return {}
+        """Return the fields that are a share of a task, for tasks of so many steps."""
+        shares = {f.name: f.metadata.get("task_share") for f in fields(cls)}
+        return {name: int(share * steps_per_task) for name, share in shares.items() if share}
 
     def check_fit(self, lengths: Sequence[int]) -> None:
         """Raise ValueError, with the flag to give, if a task of so many steps is too short."""
+        for name in self.scaled(1):
+            if vars(self)[name] > min(lengths):
+                raise ValueError(
+                    f"{name} is {vars(self)[name]}, but a task has {min(lengths)} steps "
+                    f"(--steps-per-task); give --{name.replace('_', '-')} of at most that, "
+                    "or --preset small"
+                )
 
     def copies_of_weights(self, n_tasks: int) -> int:
         """Return how often it keeps the numbers of the network, after so many tasks."""
-        return 0
+        return self.copies
 
     def memory_rows(self, n_tasks: int) -> int:
         """Return the rows of data that it keeps of so many tasks."""

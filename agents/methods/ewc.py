@@ -75,7 +75,7 @@ class EWC(FisherPenalty):
 
     def copies_of_weights(self, n_tasks: int) -> int:
         """Return importance and anchor, of each task or once."""
-        return super().copies_of_weights(n_tasks) * (n_tasks if self.anchors == "per_task" else 1)
+        return self.copies * (n_tasks if self.anchors == "per_task" else 1)
 
     def term(self, task: int) -> str:
         """Return the suffix of a task's own importance and anchor, or of the only ones."""

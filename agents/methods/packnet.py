@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -33,30 +33,14 @@ class PackNet(Method):
     """
 
     paper: ClassVar[str] = "Mallya & Lazebnik 2018, arXiv 1711.05769"
+    copies: ClassVar[int] = 1  # the owners of all weights
     update_factor: ClassVar[float] = 1.05
     freezes: ClassVar[bool] = True
     uses_task_id: ClassVar[bool] = True
     learner_defaults: ClassVar[dict[str, dict[str, Any]]] = {"sac": {"max_grad_norm": 2e-5}}
 
-    retrain_steps: int = number(100_000, least=0)
+    retrain_steps: int = number(100_000, least=0, task_share=0.1)
     """Updates after pruning (Continual World: 100,000)."""
-
-    @classmethod
-    def scaled(cls, steps_per_task: int) -> dict[str, Any]:
-        """Return a retraining of a tenth of a task, as published."""
-        return {"retrain_steps": steps_per_task // 10}
-
-    def check_fit(self, lengths: Sequence[int]) -> None:
-        """Raise ValueError if retraining takes longer than a task."""
-        if self.retrain_steps > min(lengths):
-            raise ValueError(
-                f"retrain_steps is {self.retrain_steps}, but a task has {min(lengths)} steps "
-                "(--steps-per-task); give --retrain-steps of at most that, or --preset small"
-            )
-
-    def copies_of_weights(self, n_tasks: int) -> int:
-        """Return the owners of all weights."""
-        return 1
 
     def extra_updates(self, n_tasks: int) -> int:
         """Return those of retraining, after every task but the last."""

@@ -28,14 +28,11 @@ class QuadraticPenalty(Method):
     importances of all finished tasks are summed. A subclass says how important each parameter is.
     """
 
+    copies: ClassVar[int] = 2  # importance and anchor
     update_factor: ClassVar[float] = 1.05
 
     coef: float = number(1.0, least=0)
     """Strength of the penalty."""
-
-    def copies_of_weights(self, n_tasks: int) -> int:
-        """Return importance and anchor."""
-        return 2
 
     def attach(self, learner: Learner) -> None:
         """Get to know the parameters to protect."""

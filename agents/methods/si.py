@@ -27,16 +27,13 @@ class SI(QuadraticPenalty):
     """
 
     paper: ClassVar[str] = "Zenke et al. 2017, arXiv 1703.04200"
+    copies: ClassVar[int] = 3  # omega, importance, anchor
 
     coef: float = number(0.1, least=0)
     """Strength of the penalty (Zenke et al., permuted MNIST: c = 0.1)."""
     xi: float = number(0.1, above=0)
     """Damping of the division by the squared way (Zenke et al., permuted MNIST: 0.1; split
     CIFAR: 1e-3)."""
-
-    def copies_of_weights(self, n_tasks: int) -> int:
-        """Return omega, importance and anchor."""
-        return 3
 
     def on_task_start(self, task: int) -> None:
         """Start the path; before the first task also set the anchor, from where the way counts."""

@@ -30,15 +30,15 @@ class VCL(Method):
 
     As in Continual World (continualworld/methods/vcl.py) the KL is summed over weights and not
     divided by the number of examples, the first task has none by default, and critics are ordinary.
-    What differs: deterministic actions use the means of the weights, where the original draws
-    weights for them too (parity "original" does); the prior moves when a task ends, not when the
-    next one starts (the weights are the same); and episodes that are evaluated side by side share
-    the weights drawn for each of their steps.
+    What differs: deterministic actions use the means of the weights, where the original draws them
+    (parity "original" does); the prior moves when a task ends, not when the next one starts (the
+    weights are the same); episodes evaluated side by side share the weights drawn for each step.
     """
 
     paper: ClassVar[str] = "Nguyen et al. 2018, arXiv 1710.10628"
     freezes: ClassVar[bool] = True
     noisy_weights: ClassVar[bool] = True
+    copies: ClassVar[int] = 6  # the prior's means and variances; variances, gradients, moments
     update_factor: ClassVar[float] = 1.7
 
     coef: float = number(1.0, least=0)
@@ -46,12 +46,7 @@ class VCL(Method):
     initial_log_variance: float = -6.0
     """Log variance of every weight at the start (Continual World: -6, a deviation of 0.05)."""
     first_task_kl: bool = False
-    """Add the KL to N(0, 1) in the first task, and that of the current head in every task
-    (Continual World, CW20: off)."""
-
-    def copies_of_weights(self, n_tasks: int) -> int:
-        """Return the prior's means and variances, and the variances with gradients and moments."""
-        return 6
+    """Add the KL to N(0, 1) in the first task, and that of the current head always (CW20: off)."""
 
     def attach(self, learner: Learner) -> None:
         """Make every linear layer of the network Bayesian; its weights become the means."""

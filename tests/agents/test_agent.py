@@ -78,7 +78,7 @@ def test_the_buffer_holds_what_the_environments_gave() -> None:
 
 def test_a_full_buffer_forgets_the_oldest() -> None:
     agent = sac(buffer_size=20, steps_per_task=200).learn(47)
-    longer = sac(buffer_size=100, steps_per_task=200, gradient_steps=0, learning_starts=10**6)
+    longer = sac(buffer_size=100, steps_per_task=200, learning_starts=10**6)
     assert agent.buffer.size.tolist() == [20]
     longer.learn(20)  # uniform actions: the same steps whatever was learned
     short = sac(buffer_size=8, steps_per_task=200, learning_starts=10**6).learn(20)

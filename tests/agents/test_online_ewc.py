@@ -58,5 +58,5 @@ def test_every_tasks_fisher_has_norm_one_per_tensor_and_seed_before_it_is_added(
 
 @pytest.mark.parametrize("gamma", [-0.1, 1.5])
 def test_gamma_is_a_share(gamma: float) -> None:
-    with pytest.raises(ValueError, match=f"gamma is {gamma}; allowed are numbers from 0 to 1"):
+    with pytest.raises(ValueError, match=f"gamma is {gamma}; it must be in 0..1"):
         OnlineEWC(gamma=gamma)

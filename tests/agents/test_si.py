@@ -93,5 +93,5 @@ def test_a_task_adds_to_importance_and_what_made_things_worse_takes_from_it() ->
 
 
 def test_xi_is_above_zero() -> None:
-    with pytest.raises(ValueError, match="xi is 0.0; allowed are numbers above 0"):
+    with pytest.raises(ValueError, match="xi is 0.0; it must be above 0"):
         SI(xi=0.0)

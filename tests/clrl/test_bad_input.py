@@ -77,7 +77,7 @@ BAD_INPUT: list[tuple[list[str], str]] = [
     (["train", "ewc", *CW20, "--coef", "much"], "--coef: 'much' is not a number"),
     (
         ["train", "ewc", *CW20, "--steps-per-task", "1e3"],
-        "--steps-per-task: '1e3' is not a whole number",
+        "'1e3' is not a whole number (or several, like 1000,500)",
     ),
     (["train", "ewc", *CW20, "--evaluate", "some"], "invalid choice 'some'"),
     (
@@ -97,7 +97,7 @@ BAD_INPUT: list[tuple[list[str], str]] = [
     ),
     (["train", "ewc", *CW20, "--seeds", "0,1,0"], "seed 0 is given twice in seeds 0,1,0"),
     (["train", "ewc", *CW20, "--seeds", "x"], "seeds 'x' are not whole numbers like 0..4"),
-    (["train", "ewc", *CW20, "--reward", "v1"], "reward v1 is refused"),
+    (["train", "ewc", *CW20, "--reward", "v1"], "unknown flag '--reward'"),
     (["train", "ewc", *CW20, "--parity", "orginal"], "invalid choice 'orginal'"),
     (
         ["train", "ewc", *CW20, "--fisher-batches", "0"],

@@ -62,7 +62,7 @@ def test_without_a_command_all_commands_are_shown(
 
 def test_help_of_train_names_the_methods(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--help"]) == errors.OK
-    assert f"methods: {' '.join(METHODS)}" in capsys.readouterr().out
+    assert f"methods:   {' '.join(METHODS)}" in capsys.readouterr().out
 
 
 def test_help_of_a_method_shows_flags_with_source_and_default(

@@ -23,7 +23,7 @@ def test_a_sequence_is_called_by_its_name_or_its_tasks() -> None:
 )
 def test_lengths_are_one_number_or_several(text: str, lengths: object) -> None:
     assert parse_lengths(text) == lengths == parse_lengths(format_lengths(parse_lengths(text)))
-    with pytest.raises(ConfigError, match="must be a whole number, or several like"):
+    with pytest.raises(ConfigError, match="is not a whole number .or several, like 1000,500"):
         parse_lengths(text + "x")
 
 

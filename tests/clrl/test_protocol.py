@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 
-from clrl import loop, protocol
+from clrl import loop, protocol, trainable
 from clrl.agents.learner import NonFinite
 from clrl.agents.sac import ContinualSAC
 from clrl.checkpoint import Checkpoints
@@ -48,7 +48,7 @@ def test_events_come_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     note(agent, "end_task", lambda: f"end {agent.task}")
     note(loop.Loop, "save_policy", lambda self, task, step: f"policy {task}")
     note(Checkpoints, "save", lambda self, step, tensors, state: f"checkpoint {step}")
-    note(loop, "evaluate", lambda agent, sims, due, step, how: f"evaluate {step} {due}")
+    note(trainable, "evaluate", lambda agent, sims, due, step, *how: f"evaluate {step} {due}")
     train(agent, tmp_path, Evaluation(2, 1, 0, tasks="all"))
     assert events == [
         "start 0", "learn 45", "checkpoint 45", "evaluate 45 [0, 1]",
@@ -128,16 +128,16 @@ def test_another_configuration_is_refused_naming_what_differs(tmp_path: Path) ->
     train(tiny.make_agent(), tmp_path, tiny.EVALUATION)
     before = files(tmp_path)
     other = dataclasses.replace(tiny.EVALUATION, stochastic_episodes=7)
-    with pytest.raises(ConfigError, match="evaluation.stochastic_episodes was 2, is 7"):
+    with pytest.raises(ConfigError, match="evaluation.stochastic_episodes: 2 -> 7"):
         train(tiny.make_agent(), tmp_path, other)
-    with pytest.raises(ConfigError, match=r"seeds was \[0\], is \[0, 1\]"):
+    with pytest.raises(ConfigError, match=r"seeds: \[0\] -> \[0, 1\]"):
         train(tiny.make_agent(n_seeds=2), tmp_path, tiny.EVALUATION)
     assert files(tmp_path) == before
 
 
 def test_a_directory_with_parts_of_a_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text("")
-    with pytest.raises(ConfigError, match="parts of a run but no config.yaml"):
+    with pytest.raises(ConfigError, match="is not empty and holds no run"):
         train(tiny.make_agent(), tmp_path, tiny.EVALUATION)
 
 
