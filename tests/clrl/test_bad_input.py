@@ -92,7 +92,7 @@ BAD_INPUT: list[tuple[list[str], str]] = [
     ),
     (
         ["train", "ewc", *CW20, "--evals-per-task", "30"],
-        "evals_per_task is 30, which does not divide 1000000 steps per task; "
+        "evals_per_task is 30, which does not divide the 1000000 steps of hammer-v3; "
         "give --evals-per-task 32",
     ),
     (["train", "ewc", *CW20, "--seeds", "0,1,0"], "seed 0 is given twice in seeds 0,1,0"),

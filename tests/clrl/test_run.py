@@ -91,7 +91,7 @@ def test_an_exit_code_says_why_a_run_did_not_end(
     agents = [tiny.make_agent() for _ in range(2)]
     monkeypatch.setattr(protocol, "build", lambda config: AgentOnWorlds(agents.pop()))
     silent = protocol.Silent()
-    assert run(META_WORLD, tmp_path, Stopping(45)) == errors.INTERRUPTED
+    assert run(META_WORLD, tmp_path, Stopping(30)) == errors.INTERRUPTED
     assert RunFile(tmp_path).values["state"] == "interrupted"
     with owned(tmp_path):
         assert run(META_WORLD, tmp_path, silent) == errors.BUSY
@@ -120,7 +120,7 @@ def test_the_matrix_product_of_a_runs_start_is_kept(
     monkeypatch.setattr(protocol.compute, "use_matmul", used.append)
     for best, end in (("onednn", errors.INTERRUPTED), ("default", errors.OK)):
         monkeypatch.setattr(protocol.compute, "best_matmul", lambda batch, width, best=best: best)
-        mirror = Stopping(45) if end == errors.INTERRUPTED else protocol.Silent()
+        mirror = Stopping(30) if end == errors.INTERRUPTED else protocol.Silent()
         assert run(META_WORLD, tmp_path, mirror) == end
     assert used == ["onednn", "onednn"]
     assert RunFile(tmp_path).values["matmul"] == "onednn"
