@@ -94,7 +94,7 @@ class Classifier(Learner):
         self.seeds, self.stream = tuple(seeds), stream
         self.streams = Streams(self.seeds)
         self.n_tasks = 1 if self.reveals == "nothing" else stream.n_tasks
-        self.task_dtype = task_dtype(stream.n_tasks)
+        self.task_dtype = task_dtype(self.n_tasks)
         self.task = self.shown = 0
         self._build()
         self.method.attach(self)
@@ -148,13 +148,14 @@ class Classifier(Learner):
     def sample(self, n: int | None, role: int, task: int | None = None) -> LabelledBatch:
         """Draw training examples with replacement: those trained on, or a task's."""
         n, examples = n or self.settings.batch_size, self.stream.examples
-        if self.reveals == "nothing":
-            task = None
+        hidden = self.reveals == "nothing"
+        task = None if hidden else task
         every = task is None and self.settings.replay == "all"
         high = (self.shown + 1) * examples if every else examples
         index = torch.from_numpy(self.streams.integers(role, [high] * self.n_seeds, n))
         one = self.shown if task is None else task
-        return self._rows(index % examples, index // examples if every else one)
+        batch = self._rows(index % examples, index // examples if every else one)
+        return replace(batch, task=0) if hidden else batch
 
     def rows_of(self, batch: LabelledBatch) -> dict[str, Tensor]:
         """Return inputs, labels and task ids."""

@@ -64,13 +64,16 @@ def spaces_of(env: VecEnv, interleaved: bool) -> TaskSpaces:
         env: its attributes `n_tasks`, `reveals` and `interleaved` count, where it has them.
         interleaved: whether tasks take turns for another reason.
     """
-    return TaskSpaces(
+    spaces = TaskSpaces(
         env.observation_space,
         env.action_space,
         int(attribute(env, "n_tasks", 1)),
         attribute(env, "reveals", "task"),
         bool(attribute(env, "interleaved", False)) or interleaved,
     )
+    if spaces.reveals != "task" and spaces.n_told > 1 and not env.has_attr("told_task"):
+        raise ValueError(f"env reveals {spaces.reveals}, but has no told_task to ask for the task")
+    return spaces
 
 
 def attribute(env: VecEnv, name: str, default: Any) -> Any:

@@ -106,6 +106,8 @@ def load(
     )
     agent.load_state_dict(state)
     if env is not None:
+        stored = spaces.taking_turns() if agent.method.interleaved else spaces
+        stored.check_same_tasks(agent.spaces)
         agent._last_obs = None  # another environment starts with its own reset
     return agent
 

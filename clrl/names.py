@@ -94,9 +94,7 @@ def parse_lengths(text: str) -> int | tuple[int, ...]:
     try:
         lengths = tuple(int(part.replace("_", "")) for part in text.split(","))
     except ValueError:
-        raise ConfigError(
-            f"{text!r} is not a whole number (or several, like 1000,500)"
-        ) from None
+        raise ConfigError(f"{text!r} is not a whole number (or several, like 1000,500)") from None
     return lengths[0] if len(lengths) == 1 else lengths
 
 
