@@ -15,16 +15,8 @@ from clrl.agents.methods.packnet import PackNet
 from clrl.agents.ppo import ContinualPPO
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.spaces import TaskSpaces
-from tests.agents.tiny import (
-    ChangingTask,
-    Hooks,
-    TellingWorld,
-    ppo,
-    sac,
-    telling,
-    total_differences,
-    vec,
-)
+from tests.agents.telling import ChangingTask, Hooks, TellingWorld, telling
+from tests.agents.tiny import ppo, sac, total_differences, vec
 
 AGENTS: dict[str, Any] = {"sac": sac, "ppo": ppo}
 every_agent = pytest.mark.parametrize("kind", AGENTS)
