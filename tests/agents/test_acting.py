@@ -11,7 +11,8 @@ from clrl.agents.methods import METHODS
 from clrl.agents.methods.base import Method
 from clrl.agents.ppo import ContinualPPO
 from clrl.agents.sac import ContinualSAC
-from tests.agents.tiny import PPO_SETTINGS, SETTINGS, Hooks, method, ppo, sac, telling
+from tests.agents.telling import Hooks, telling
+from tests.agents.tiny import PPO_SETTINGS, SETTINGS, method, ppo, sac
 
 AGENTS: dict[str, Any] = {"sac": sac, "ppo": ppo}
 SEEDS, TASKS, ROWS = (4, 2), 3, 4
@@ -33,7 +34,7 @@ def trained(kind: str, chosen: Method) -> Any:
 
 
 @pytest.mark.parametrize(
-    "kind, name", [(k, n) for k in AGENTS for n in METHODS if k not in METHODS[n].refused]
+    "kind, name", [(k, n) for k in AGENTS for n in METHODS if k not in METHODS[n].refusals()]
 )
 def test_predict_acts_as_the_evaluator_does(kind: str, name: str) -> None:
     agent = trained(kind, method(name))

@@ -20,7 +20,8 @@ from clrl.agents.methods.ewc import EWC
 from clrl.agents.methods.l2 import L2
 from clrl.agents.methods.packnet import PackNet
 from clrl.envs.streams import ToyStream
-from tests.agents.tiny import Hooks, differences, total_differences
+from tests.agents.telling import Hooks
+from tests.agents.tiny import differences, total_differences
 
 
 def calls(learner: Classifier) -> list[tuple[str, int]]:

@@ -32,7 +32,7 @@ CASES = [
     for kind, every in SETTINGS.items()
     for name in METHODS
     for settings in (every if name in ("packnet", "finetuning") else every[:1])
-    if kind not in METHODS[name].refused
+    if kind not in METHODS[name].refusals()
 ]
 
 

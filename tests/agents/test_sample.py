@@ -18,7 +18,8 @@ from clrl.agents.replay import ReplayBuffer
 from clrl.agents.rollout import Rollout
 from clrl.agents.spaces import task_dtype
 from clrl.envs.streams import ToyStream
-from tests.agents.tiny import fill, method, ppo, sac, same_bits, telling, vec
+from tests.agents.telling import telling
+from tests.agents.tiny import fill, method, ppo, sac, same_bits, vec
 
 SEEDS = (4, 2)
 
