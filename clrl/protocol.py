@@ -131,11 +131,11 @@ def _attempt(
         run_file = RunFile(directory)
         if run_file.values.get("state") == "complete":
             return False
+        checkpoint = Checkpoints(directory / "checkpoints").newest()
         trained = make()
         write_config(config, directory)
         for folder in (".", "checkpoints", "tasks"):
             remove_leftovers(directory / folder)
-        checkpoint = Checkpoints(directory / "checkpoints").newest()
         facts = _facts(run_file, checkpoint, matmul, trained.learner)
         loop = Loop(config, trained, directory, run_file, signals, mirror)
     with closing(loop), _state(run_file, loop, facts):
