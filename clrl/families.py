@@ -208,6 +208,15 @@ class FunctionSequence(SequenceConfig):
 
     family: ClassVar[str] = "function"
 
+    # What the function says cannot be said otherwise by a flag.
+    steps_per_task: Annotated[int | tuple[int, ...], tyro.conf.Suppress] = 1
+    """Steps of each seed on each task."""
+    reveals: Annotated[Reveals, tyro.conf.Suppress] = "task"
+    """What the agent is told."""
+    score: Annotated[Score, tyro.conf.Suppress] = "return"
+    """What tables and plots read."""
+    score_range: Annotated[tuple[float, float] | None, tyro.conf.Suppress] = None
+    """The scores between which a task is learned."""
     function: Annotated[str, tyro.conf.Suppress] = ""
     """`package.module:function`, or a registered name."""
 
