@@ -46,6 +46,8 @@ class SequenceConfig:
     learners: ClassVar[tuple[str, ...]] = ("sac", "ppo")
     """Learners that can learn its tasks; the first is taken if none is named."""
     scores: ClassVar[tuple[str, ...]] = ("success", "return")
+    supervised: ClassVar[bool] = False
+    """Whether it is a stream of examples instead of environments."""
     step_seconds: ClassVar[float] = 0.05e-3
     """An environment step with its share of a reset, on one server core."""
     simulator_bytes: ClassVar[int] = 2 * 2**20
@@ -265,6 +267,7 @@ class ToySequence(SequenceConfig):
 
     family: ClassVar[str] = "toy"
     learners: ClassVar[tuple[str, ...]] = ("classifier",)
+    supervised: ClassVar[bool] = True
     scores: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     tasks: Annotated[tuple[str, ...], tyro.conf.Suppress] = ("toy-0", "toy-1", "toy-2")

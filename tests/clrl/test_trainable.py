@@ -42,7 +42,12 @@ def learner(kind: str, method: Any = None) -> Any:
     env = SeedVecEnv([worlds] * 2, SEEDS)
     if kind == "ppo":
         return ContinualPPO(env, method, seeds=SEEDS, device="cpu", n_steps=6, n_epochs=1, **small)
-    starts = {"exploration_steps": 4, "learning_starts": 4, "train_freq": 2, "gradient_steps": 1}
+    starts: dict[str, Any] = {
+        "exploration_steps": 4,
+        "learning_starts": 4,
+        "train_freq": 2,
+        "gradient_steps": 1,
+    }
     return ContinualSAC(env, method, seeds=SEEDS, device="cpu", **starts, **small)
 
 
