@@ -1,20 +1,29 @@
-"""PPO's Gaussian policy, and how its networks start."""
+"""PPO's networks: the Gaussian policy and what it reports, first weights, the joint clip."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from clrl.agents.adam import FlatParameters, clip_norm
 from clrl.agents.learner import Gaussian
 from clrl.agents.networks import Activation, HeadedNetwork, SeedBias, SeedLinear
+from clrl.agents.rollout import RolloutBatch
+from clrl.agents.settings import PPOSettings
 
+# The order in which Stable-Baselines3 adds up the norms of gradients; it decides the last bits.
+_CLIP_ORDER = ("policy.log_std", "policy.core", "value.core", "policy.head", "value.head")
+_CLIP_RANK = {name: rank for rank, name in enumerate(_CLIP_ORDER)}
+_CLIP_EPS = 1e-6  # torch.nn.utils.clip_grad_norm_
+_POLICY_HEAD_GAIN, _VALUE_HEAD_GAIN = 0.01, 1.0
 _LOG_SQRT_2PI = math.log(math.sqrt(2.0 * math.pi))
 
+Policy = Callable[[RolloutBatch], Gaussian]
 Initialisation = Literal["orthogonal", "lecun", "glorot"]
 
 
@@ -70,6 +79,56 @@ def entropy(gaussian: Gaussian) -> Tensor:
     return (0.5 + 0.5 * math.log(2.0 * math.pi) + gaussian.std.log()).sum(-1)
 
 
+@torch.no_grad()
+def moved(policy: Policy, batch: RolloutBatch) -> float:
+    """Return how far the policy of one seed is from the one that acted: a mean KL divergence."""
+    return float(_divergence(_log_ratio(policy(batch), batch)).mean(-1))
+
+
+@torch.no_grad()
+def diagnosis(policy: Policy, batch: RolloutBatch, clip_range: float) -> dict[str, Tensor]:
+    """Return {name: [S]}, what updates did to a policy and how good the values were."""
+    gaussian = policy(batch)
+    log_ratio = _log_ratio(gaussian, batch)
+    clipped = (log_ratio.exp() - 1).abs() > clip_range
+    return {
+        "policy/entropy": entropy(gaussian).mean(-1),
+        "policy/approx_kl": _divergence(log_ratio).mean(-1),
+        "policy/clip_fraction": clipped.float().mean(-1),
+        "value/explained_variance": batch.explained_variance(),
+    }
+
+
+def _log_ratio(gaussian: Gaussian, batch: RolloutBatch) -> Tensor:
+    return log_prob(gaussian, batch.action) - batch.log_prob
+
+
+def _divergence(log_ratio: Tensor) -> Tensor:
+    return (log_ratio.exp() - 1) - log_ratio
+
+
+def make_networks(
+    lead: Sequence[int], inputs: int, actions: int, heads: int, settings: PPOSettings
+) -> tuple[GaussianPolicy, HeadedNetwork]:
+    """Return policy and value network, whose weights are still to be drawn."""
+    name, hidden = settings.activation, settings.hidden_sizes
+    layer_norm = name == "continual_world"
+    shape = (heads, hidden, layer_norm, "leaky_relu" if name == "continual_world" else name)
+    return GaussianPolicy(lead, inputs, actions, *shape), HeadedNetwork(lead, inputs, 1, *shape)
+
+
+def draw_weights(
+    policy: GaussianPolicy,
+    value: HeadedNetwork,
+    settings: PPOSettings,
+    rngs: Sequence[np.random.Generator],
+) -> None:
+    """Draw the first weights of policy and value, each seed from its own generator."""
+    initialise(policy, settings.initialisation, rngs, _POLICY_HEAD_GAIN)
+    initialise(value, settings.initialisation, rngs, _VALUE_HEAD_GAIN)
+    policy.log_std.bias.data.fill_(settings.log_std_init)
+
+
 def initialise(
     network: HeadedNetwork,
     scheme: Initialisation,
@@ -119,3 +178,19 @@ def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray
     q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
     q *= np.sign(np.diag(r))  # uniform over such matrices
     return q if rows >= columns else q.T
+
+
+def clip_together(flats: Mapping[str, FlatParameters], max_norm: float) -> None:
+    """Clip the norm of policy's and value's gradients together, added up as Stable-Baselines3 does.
+
+    Args:
+        flats: of "policy" and "value".
+        max_norm: the largest norm allowed, of each seed.
+    """
+    gradients = [
+        (f"{part}.{name.split('.')[0]}", gradient)
+        for part, flat in flats.items()
+        for name, (_, gradient) in zip(flat.slots, flat.gradient_slots, strict=True)
+    ]
+    gradients.sort(key=lambda pair: _CLIP_RANK.get(pair[0], len(_CLIP_RANK)))
+    clip_norm([gradient for _, gradient in gradients], max_norm, _CLIP_EPS)

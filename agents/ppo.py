@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from itertools import chain
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clrl.agents import randomness
-from clrl.agents.adam import FlatParameters, SeedAdam, clip_norm
-from clrl.agents.gaussian import GaussianPolicy, entropy, initialise, log_prob
+from clrl.agents.adam import FlatParameters, SeedAdam
+from clrl.agents.agent import Agent
+from clrl.agents.gaussian import (
+    GaussianPolicy,
+    clip_together,
+    diagnosis,
+    draw_weights,
+    entropy,
+    log_prob,
+    make_networks,
+    moved,
+)
 from clrl.agents.learner import Gaussian, report_names
-from clrl.agents.networks import HeadedNetwork, full_precision
-from clrl.agents.on_policy import OnPolicyAgent
-from clrl.agents.rollout import RolloutBatch
+from clrl.agents.networks import full_precision
+from clrl.agents.randomness import MINIBATCHES, POLICY_NOISE, WEIGHTS
+from clrl.agents.rollout import Rollout, RolloutBatch
 from clrl.agents.settings import PPOSettings
-
-_CLIP_EPS = 1e-6  # torch.nn.utils.clip_grad_norm_
-# The order in which Stable-Baselines3 adds up the norms of gradients; it decides the last bits.
-_CLIP_ORDER = ("policy.log_std", "policy.core", "value.core", "policy.head", "value.head")
-_CLIP_RANK = {name: rank for rank, name in enumerate(_CLIP_ORDER)}
-_POLICY_HEAD_GAIN, _VALUE_HEAD_GAIN = 0.01, 1.0
+from clrl.agents.transition import Transition
+from clrl.agents.waiting_hooks import WaitingHooks
 
 
-class ContinualPPO(OnPolicyAgent):
+class ContinualPPO(Agent):
     """PPO for a sequence of tasks (Schulman et al. 2017, arXiv 1707.06347), S seeds in lockstep.
 
     With one seed, no method and its own settings it computes what Stable-Baselines3's PPO computes
     (ppo/ppo.py), bit for bit under `networks.exact_linear`. What it adds: heads and action noise
-    per task, and hooks; `OnPolicyAgent` says when these run.
+    per task, and hooks; `WaitingHooks` says when these run.
+
+    It learns at the end of each rollout of `n_steps`, from that rollout only. A step that the
+    environment marks as unsound is never trained on: in minibatches the step before it takes its
+    place.
 
     Args: see `Agent`; settings are those of `PPOSettings`, each also a keyword.
 
@@ -45,70 +53,41 @@ class ContinualPPO(OnPolicyAgent):
     name: ClassVar[str] = "ppo"
     settings_class: ClassVar[type] = PPOSettings
     settings: PPOSettings
+    counters: ClassVar[tuple[str, ...]] = (*Agent.counters, "waiting")
 
     def build(self) -> None:
         """Make policy, value network and rollout."""
-        super().build()
-        s, lead, a = self.settings, (self.n_seeds,), self.spaces.action_dim
-        if s.target_kl is not None and self.n_seeds > 1:
-            raise ValueError(
-                f"target_kl is {s.target_kl} with {self.n_seeds} seeds; it is allowed with one, "
-                "because seeds are updated side by side and one cannot stop alone"
-            )
-        inputs = self.input_dim
-        layer_norm = s.activation == "continual_world"
-        activation = "leaky_relu" if s.activation == "continual_world" else s.activation
-        shape = (self.n_heads, s.hidden_sizes, layer_norm, activation)
-        self.policy_net = GaussianPolicy(lead, inputs, a, *shape)
-        self.value_net = HeadedNetwork(lead, inputs, 1, *shape)
-        self._draw_weights()
-        for network in (self.policy_net, self.value_net):
+        s, spaces, seeds = self.settings, self.spaces, self.n_seeds
+        s.check_seeds(seeds)
+        shape = (self.input_dim, spaces.action_dim, self.n_heads)
+        self.policy_net, self.value_net = make_networks((seeds,), *shape, s)
+        draw_weights(self.policy_net, self.value_net, s, self.generators(WEIGHTS))
+        for network in self.modules().values():
             network.to(self.device)
+        size = (seeds, s.n_steps, spaces.feature_dim, spaces.action_dim)
+        self.rollout = Rollout(*size, self.task_dtype)
+        self.hooks = WaitingHooks()
+        self.acted: dict[str, np.ndarray] = {}
+        """What `explore` knew of its actions: "value" [S] and "log_prob" [S]."""
         self.max_grad_norm = s.max_grad_norm
-
-    def _draw_weights(self) -> None:
-        rngs, scheme = self.generators(randomness.WEIGHTS), self.settings.initialisation
-        initialise(self.policy_net, scheme, rngs, _POLICY_HEAD_GAIN)
-        initialise(self.value_net, scheme, rngs, _VALUE_HEAD_GAIN)
-        self.policy_net.log_std.bias.data.fill_(self.settings.log_std_init)
 
     def reinitialise(self) -> None:
         """Draw fresh weights, forget the rollouts and the optimizers' moments."""
-        self._draw_weights()
+        rngs = self.generators(WEIGHTS)
+        draw_weights(self.policy_net, self.value_net, self.settings, rngs)
         self.rollout.clear()
         self.reset_optimizers()
 
     def make_optimizers(self) -> None:
         """One Adam each for policy and value; with the joint clip it is Stable-Baselines3's one."""
-        s = self.settings
-        self.flats = {
-            part: FlatParameters(dict(network.named_parameters()), (self.n_seeds,))
-            for part, network in self.modules().items()
-        }
+        s, lead = self.settings, (self.n_seeds,)
+        named = {part: dict(m.named_parameters()) for part, m in self.modules().items()}
+        self.flats = {part: FlatParameters(named[part], lead) for part in named}
+        adam = (s.learning_rate, (s.adam_beta1, s.adam_beta2), s.adam_eps)
         self.optimizers = {
-            part: SeedAdam(
-                flat,
-                s.learning_rate,
-                (s.adam_beta1, s.adam_beta2),
-                s.adam_eps,
-                weight_decay=s.weight_decay,
-            )
+            part: SeedAdam(flat, *adam, weight_decay=s.weight_decay)
             for part, flat in self.flats.items()
         }
-        self._rank_gradients()
-
-    def reflatten(self, part: str) -> None:
-        """Take up parameters that were added to policy or value."""
-        super().reflatten(part)
-        self._rank_gradients()
-
-    def _rank_gradients(self) -> None:
-        ranked = [
-            (_CLIP_RANK.get(f"{part}.{name.split('.')[0]}", len(_CLIP_RANK)), gradient)
-            for part, flat in self.flats.items()
-            for name, (_, gradient) in zip(flat.slots, flat.gradient_slots, strict=True)
-        ]
-        self._gradients = [gradient for _, gradient in sorted(ranked, key=lambda pair: pair[0])]
 
     def modules(self) -> dict[str, nn.Module]:
         """Return policy and value."""
@@ -125,11 +104,6 @@ class ContinualPPO(OnPolicyAgent):
             del found["log_std.bias"]
         return found
 
-    def clip_gradients(self) -> None:
-        """Clip the gradient norm of policy and value together."""
-        if self.max_grad_norm is not None:
-            clip_norm(self._gradients, self.max_grad_norm, _CLIP_EPS)
-
     def output_distributions(self, batch: RolloutBatch) -> Gaussian:
         """Return the policy's Gaussian at the batch's observations."""
         return self.policy_net.gaussian(self.with_task(batch.obs, batch.task), batch.task)
@@ -139,46 +113,18 @@ class ContinualPPO(OnPolicyAgent):
         predicted: Tensor = self.value_net(self.with_task(features, task), task)
         return predicted.squeeze(-1)
 
-    def prepare(self, batch: RolloutBatch) -> RolloutBatch:
-        """Set the learning rate that belongs to this step."""
-        s = self.settings
-        for optimizer in self.optimizers.values():
-            optimizer.lr = self._scheduled(s.learning_rate, s.learning_rate_schedule)
-        return batch
-
-    def losses(self, batch: RolloutBatch) -> dict[str, Tensor]:
-        """Return the clipped surrogate with its entropy bonus, and the value loss, each [S]."""
-        s = self.settings
-        clip = self._scheduled(s.clip_range, s.clip_range_schedule)
-        gaussian = self.output_distributions(batch)
-        ratio = (log_prob(gaussian, batch.action) - batch.log_prob).exp()
-        advantage = batch.advantage
-        if s.normalize_advantage == "minibatch" and advantage.shape[1] > 1:
-            mean, std = advantage.mean(-1, keepdim=True), advantage.std(-1, keepdim=True)
-            advantage = (advantage - mean) / (std + 1e-8)
-        surrogate = torch.min(advantage * ratio, advantage * ratio.clamp(1 - clip, 1 + clip))
-        value = self.values(batch.obs, batch.task)
-        if s.clip_range_vf is not None:
-            clip = self._scheduled(s.clip_range_vf, s.clip_range_schedule)
-            value = batch.value + (value - batch.value).clamp(-clip, clip)
-        return {
-            "policy": -surrogate.mean(-1) - s.ent_coef * entropy(gaussian).mean(-1),
-            "value": s.vf_coef * (batch.returns - value).square().mean(-1),
-        }
-
-    # Acting
+    # Acting, and the rollout that is made of it
 
     @torch.no_grad()
     def explore(self, features: np.ndarray) -> np.ndarray:
         """Return the policy's actions [S, A] for training, as drawn."""
-        noise = self.streams.normal(randomness.POLICY_NOISE, (1, self.spaces.action_dim))
+        noise = self.streams.normal(POLICY_NOISE, (1, self.spaces.action_dim))
         x = torch.from_numpy(features[:, None]).to(self.device)
         with full_precision():
             gaussian = self.policy_net.gaussian(self.with_task(x, self.task), self.task)
-            value = self.values(x, self.task)
         action = gaussian.mean + torch.from_numpy(noise).to(self.device) * gaussian.std
-        about = {"value": value, "log_prob": log_prob(gaussian, action)}
-        self.acted = {name: tensor[:, 0].cpu().numpy() for name, tensor in about.items()}
+        taken = log_prob(gaussian, action)[:, 0].cpu().numpy()
+        self.acted = {"value": self._value_of(features), "log_prob": taken}
         return action[:, 0].cpu().numpy()
 
     @torch.no_grad()
@@ -198,13 +144,59 @@ class ContinualPPO(OnPolicyAgent):
         box = self.spaces.action
         return np.clip(actions, box.low, box.high).astype(np.float32, copy=False)
 
-    # Training
+    def store(self, transition: Transition) -> None:
+        """Write one row per seed; what a time limit cuts off is added to its reward."""
+        s, kept = self.settings, np.array(transition.keep)
+        reward = np.where(kept, transition.rewards, 0.0).astype(np.float32)
+        truncated = transition.over & ~transition.ended & kept
+        if s.bootstrap_truncated and truncated.any():
+            future = self._value_of(transition.next_features)
+            reward[truncated] += s.gamma * future[truncated]
+        self.rollout.cut(self._last_episode_starts)
+        self.rollout.add(
+            obs=transition.features,
+            action=transition.actions,
+            reward=reward,
+            task=self.task,
+            over=transition.over,
+            kept=kept,
+            **self.acted,
+        )
+
+    @torch.no_grad()
+    def _value_of(self, features: np.ndarray) -> np.ndarray:
+        """Return the value [S] of one row of features per seed [S, D] in the current task."""
+        with full_precision():
+            values = self.values(torch.from_numpy(features[:, None]).to(self.device), self.task)
+        return values[:, 0].cpu().numpy()
+
+    def finish_rollout(self) -> None:
+        """Work out advantages and returns of the rows written, which can be sampled from now on."""
+        s, last = self.settings, np.zeros(self.n_seeds, np.float32)
+        if isinstance(self._last_obs, np.ndarray):
+            # Another task's observation does no harm: the episode before it is over.
+            last = self._value_of(self.spaces.features(self._last_obs))
+        self.rollout.cut(self._last_episode_starts)
+        self.rollout.finish(last, s.gamma, s.gae_lambda, s.normalize_advantage == "rollout")
+
+    # The updates
+
+    def train_if_due(self) -> None:
+        """At a rollout's end train on it, then run the hooks that waited for it."""
+        if self.rollout.full:
+            self.finish_rollout()
+            self.train_on_rollout()
+            self.rollout.advance()
+            self.hooks.run(self)
 
     def train_on_rollout(self) -> None:
-        """Take the updates of a full rollout."""
-        limit, sums, n = self.settings.target_kl, dict[str, Tensor](), 0
-        for batch in self._minibatches():
-            if limit is not None and float(self._moved(batch)[0].mean(-1)) > 1.5 * limit:
+        """Take the updates of a full rollout, epoch by epoch in minibatches, and report on them."""
+        s, policy, rngs = self.settings, self.output_distributions, self.generators(MINIBATCHES)
+        passes = (self.rollout.minibatches(s.batch_size, rngs) for _ in range(s.n_epochs))
+        task, sums, n = self.rollout.only_task(), dict[str, Tensor](), 0
+        for index in chain.from_iterable(passes):
+            batch = self.rollout.batch(index, self.device, task)
+            if s.target_kl is not None and moved(policy, batch) > 1.5 * s.target_kl:
                 break
             losses = self.update(batch)
             sums = {name: sums.get(name, 0.0) + loss for name, loss in losses.items()}
@@ -212,49 +204,95 @@ class ContinualPPO(OnPolicyAgent):
         means = {name: total / n for name, total in sums.items()}
         self.check_finite(means)
         if "value" in means:  # without its coefficient, as Stable-Baselines3 logs it
-            means["value"] = means["value"] / (self.settings.vf_coef or 1.0)
-        self.report = report_names(means) | self._diagnose() | self.gradient_norms
+            means["value"] = means["value"] / (s.vf_coef or 1.0)
+        batch = self.rollout.batch(self.rollout.stand_ins(), self.device, task)
+        clip = s.clip_range * s.left(s.clip_range_schedule, self.num_timesteps)
+        self.report = report_names(means) | diagnosis(policy, batch, clip) | self.gradient_norms
 
-    def _minibatches(self) -> Iterator[RolloutBatch]:
-        s, rngs = self.settings, self.generators(randomness.MINIBATCHES)
-        for _ in range(s.n_epochs):
-            for index in self.rollout.minibatches(s.batch_size, rngs):
-                yield self._batch_at(index)
+    def prepare(self, batch: RolloutBatch) -> RolloutBatch:
+        """Set the learning rate that belongs to this step."""
+        s = self.settings
+        for optimizer in self.optimizers.values():
+            optimizer.lr = s.learning_rate * s.left(s.learning_rate_schedule, self.num_timesteps)
+        return batch
 
-    def _batch_at(self, index: np.ndarray) -> RolloutBatch:
-        """Return rows of the current rollout."""
-        batch = self.batch_of(self.rollout.rows(index), randomness.MINIBATCHES)
-        only = self.rollout.only_task()
-        return batch if only is None else replace(batch, task=only)
-
-    @torch.no_grad()
-    def _moved(self, batch: RolloutBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Return how far the policy is from the one that acted: KL estimates, ratios, entropies."""
-        gaussian = self.output_distributions(batch)
-        log_ratio = log_prob(gaussian, batch.action) - batch.log_prob
-        return (log_ratio.exp() - 1) - log_ratio, log_ratio.exp(), entropy(gaussian)
-
-    def _diagnose(self) -> dict[str, Tensor]:
-        """Return what the updates did, over the whole rollout."""
-        s, batch = self.settings, self._batch_at(self.rollout.stand_ins())
-        clip = self._scheduled(s.clip_range, s.clip_range_schedule)
-        divergence, ratio, entropies = self._moved(batch)
-        spread = batch.returns.var(-1)
-        unexplained = (batch.returns - batch.value).var(-1)
+    def losses(self, batch: RolloutBatch) -> dict[str, Tensor]:
+        """Return the clipped surrogate with its entropy bonus, and the value loss, each [S]."""
+        s = self.settings
+        left = s.left(s.clip_range_schedule, self.num_timesteps)
+        clip, gaussian = s.clip_range * left, self.output_distributions(batch)
+        ratio = (log_prob(gaussian, batch.action) - batch.log_prob).exp()
+        advantage = batch.advantage
+        if s.normalize_advantage == "minibatch" and advantage.shape[1] > 1:
+            mean, std = advantage.mean(-1, keepdim=True), advantage.std(-1, keepdim=True)
+            advantage = (advantage - mean) / (std + 1e-8)
+        surrogate = torch.min(advantage * ratio, advantage * ratio.clamp(1 - clip, 1 + clip))
+        value = self.values(batch.obs, batch.task)
+        if s.clip_range_vf is not None:
+            clip = s.clip_range_vf * left
+            value = batch.value + (value - batch.value).clamp(-clip, clip)
         return {
-            "policy/entropy": entropies.mean(-1),
-            "policy/approx_kl": divergence.mean(-1),
-            "policy/clip_fraction": ((ratio - 1).abs() > clip).float().mean(-1),
-            "value/explained_variance": torch.where(spread > 0, 1 - unexplained / spread, 0.0),
+            "policy": -surrogate.mean(-1) - s.ent_coef * entropy(gaussian).mean(-1),
+            "value": s.vf_coef * (batch.returns - value).square().mean(-1),
         }
 
-    def _scheduled(self, value: float, schedule: str) -> float:
-        """Return a setting's value at the current step."""
-        if schedule == "constant":
-            return value
-        return max(1.0 - self.num_timesteps / self.settings.schedule_steps, 0.0) * value
+    def clip_gradients(self) -> None:
+        """Clip the gradient norm of policy and value together."""
+        if self.max_grad_norm is not None:
+            clip_together(self.flats, self.max_grad_norm)
+
+    # Tasks: what belongs to their boundaries can wait
+
+    def end_task(self) -> None:
+        """End the current task; its hook may have to wait for the rollout's end."""
+        self.hooks.end_task(self)
+
+    def start_task(self, task: int) -> None:
+        """Begin a task; resets and hook may have to wait for the rollout's end."""
+        self.hooks.start_task(self, task)
 
     def reset_for_task(self) -> None:
         """Forget what the settings say belongs to the old task."""
         if self.settings.reset_optimizer:
             self.reset_optimizers()
+
+    @property
+    def waiting(self) -> list[list[str | int]]:
+        """The events of `hooks`, as they are saved."""
+        return self.hooks.events
+
+    @waiting.setter
+    def waiting(self, events: list[list[str | int]]) -> None:
+        self.hooks.events = events
+
+    # Data
+
+    def sample(self, n: int | None, role: int, task: int | None = None) -> RolloutBatch:
+        """Draw rows from the last two rollouts, with replacement.
+
+        At least `n_steps` of them are a hook's task, if that was so long. Training goes through
+        each rollout itself and draws none.
+        """
+        places = self.rollout.of_task(task)
+        counts = [len(rows) for rows in places]
+        self.check_rows(counts, task)
+        draws = self.streams.integers(role, counts, n or self.settings.batch_size)
+        index = np.stack([rows[draw] for rows, draw in zip(places, draws, strict=True)])
+        return self.rollout.batch(index, self.device, task)
+
+    def rows_of(self, batch: RolloutBatch) -> dict[str, Tensor]:
+        """Return the rows, with what was known when they were collected."""
+        return {**vars(batch), "task": self.task_ids(batch.task, batch.value)}
+
+    def batch_of(self, rows: dict[str, Tensor], role: int) -> RolloutBatch:
+        """Return the batch of stored rows; there is no noise to draw."""
+        return RolloutBatch.of(rows, self.device)
+
+    def data_state(self) -> dict[str, Tensor]:
+        """Return the rollouts."""
+        return self.rollout.state()
+
+    def load_data_state(self, state: dict[str, Tensor]) -> None:
+        """Set the rollouts."""
+        self.rollout.load(state)
+        self._last_episode_starts = None

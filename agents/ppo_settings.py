@@ -100,6 +100,10 @@ class PPOSettings(LearnerSettings):
                 "step on, usually that of the whole run"
             )
 
+    def left(self, schedule: str, step: int) -> float:
+        """Return the share of a setting that its schedule leaves at a step of the run."""
+        return 1.0 if schedule == "constant" else max(1.0 - step / self.schedule_steps, 0.0)
+
     @classmethod
     def uses(cls, values: Mapping[str, Any]) -> tuple[bool, bool]:
         """Return whether the learner acts at told boundaries, and whether it reads the task id."""

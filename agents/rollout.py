@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -36,6 +36,18 @@ class RolloutBatch:
     advantage: Tensor
     returns: Tensor
     task: int | Tensor
+
+    @classmethod
+    def of(cls, rows: dict[str, Tensor], device: torch.device) -> RolloutBatch:
+        """Return the batch of stored rows."""
+        batch = cls(**{name: values.to(device) for name, values in rows.items()})
+        return replace(batch, task=rows["task"].to(device).long())
+
+    def explained_variance(self) -> Tensor:
+        """Return how much of the returns' variance the values predicted, [S]; 1 is all of it."""
+        spread = self.returns.var(-1)
+        unexplained = (self.returns - self.value).var(-1)
+        return torch.where(spread > 0, 1 - unexplained / spread, 0.0)
 
 
 def advantages(
@@ -121,9 +133,12 @@ class Rollout:
         self.arrays["complete"][:, at] = 0
         self.position += 1
 
-    def cut(self, starts: np.ndarray) -> None:
-        """Let episodes be over at the last row where another has started since, [S]."""
-        if self.position > 0:
+    def cut(self, starts: np.ndarray | None) -> None:
+        """Let episodes be over at the last row where another has started since, [S].
+
+        Other environments may have interrupted one, which has not gone on in them.
+        """
+        if starts is not None and self.position > 0:
             self.arrays["over"][:, self.start + self.position - 1] |= starts
 
     def finish(
@@ -194,6 +209,13 @@ class Rollout:
             .unflatten(0, index.shape)
             for name in RolloutBatch.__dataclass_fields__
         }
+
+    def batch(
+        self, index: np.ndarray, device: torch.device, task: int | None = None
+    ) -> RolloutBatch:
+        """Return the batch of rows at positions [S, B]; task is that of all rows, if they agree."""
+        batch = RolloutBatch.of(self.rows(index), device)
+        return batch if task is None else replace(batch, task=task)
 
     def state(self) -> dict[str, Tensor]:
         """Return all rows, as views, and where the next one goes."""
