@@ -39,6 +39,17 @@ def build(config: RunConfig) -> Trainable:
     return BUILDERS[config.learner_name](config)
 
 
+def check_worlds(config: RunConfig) -> None:
+    """Make the worlds of every seed once.
+
+    Raises:
+        ConfigError: they cannot be made, or those of two seeds do not fit together.
+    """
+    if not config.sequence.supervised:
+        with said_as_config_error():
+            _worlds(config).close()
+
+
 def _build_agent(kind: type[Agent], config: RunConfig, env: VecEnv | None = None) -> AgentOnWorlds:
     with said_as_config_error():
         agent = kind(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -101,6 +101,15 @@ class RunConfig:
             learner.check_fit(lengths, self.tells_boundaries)
             if self.tells_boundaries:
                 self.method.check_fit(lengths)
+
+    @classmethod
+    def draft(cls, **sections: Any) -> RunConfig:
+        """Return one that flags are still to be laid over: whether its parts fit is not checked."""
+        made = object.__new__(cls)
+        for f in fields(cls):
+            default = f.default if f.default_factory is MISSING else f.default_factory()
+            object.__setattr__(made, f.name, sections.get(f.name, default))
+        return made
 
     @property
     def tells_boundaries(self) -> bool:

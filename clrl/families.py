@@ -46,6 +46,8 @@ class SequenceConfig:
     learners: ClassVar[tuple[str, ...]] = ("sac", "ppo")
     """Learners that can learn its tasks; the first is taken if none is named."""
     scores: ClassVar[tuple[str, ...]] = ("success", "return")
+    supervised: ClassVar[bool] = False
+    """Whether it is a stream of examples instead of environments."""
     step_seconds: ClassVar[float] = 0.05e-3
     """An environment step with its share of a reset, on one server core."""
     simulator_bytes: ClassVar[int] = 2 * 2**20
@@ -208,6 +210,15 @@ class FunctionSequence(SequenceConfig):
 
     family: ClassVar[str] = "function"
 
+    # What the function says cannot be said otherwise by a flag.
+    steps_per_task: Annotated[int | tuple[int, ...], tyro.conf.Suppress] = 1
+    """Steps of each seed on each task."""
+    reveals: Annotated[Reveals, tyro.conf.Suppress] = "task"
+    """What the agent is told."""
+    score: Annotated[Score, tyro.conf.Suppress] = "return"
+    """What tables and plots read."""
+    score_range: Annotated[tuple[float, float] | None, tyro.conf.Suppress] = None
+    """The scores between which a task is learned."""
     function: Annotated[str, tyro.conf.Suppress] = ""
     """`package.module:function`, or a registered name."""
 
@@ -256,6 +267,7 @@ class ToySequence(SequenceConfig):
 
     family: ClassVar[str] = "toy"
     learners: ClassVar[tuple[str, ...]] = ("classifier",)
+    supervised: ClassVar[bool] = True
     scores: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     tasks: Annotated[tuple[str, ...], tyro.conf.Suppress] = ("toy-0", "toy-1", "toy-2")

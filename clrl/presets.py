@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from clrl.agents.settings import SLIPPERY_ANT_PRESET, SMALL_PPO_PRESET, SMALL_PRESET
@@ -41,7 +41,16 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def base_config(
+def base_config(text: str, method: str, *layers: Any, **named: Any) -> RunConfig:
+    """Return the configuration of `draft_config`, checked: a run without any flags.
+
+    Raises:
+        ConfigError: as there, or two values do not fit together.
+    """
+    return replace(draft_config(text, method, *layers, **named))
+
+
+def draft_config(
     text: str,
     method: str,
     preset: str | None = None,
@@ -49,10 +58,11 @@ def base_config(
     reveals: Reveals | None = None,
     seed: int = 0,
 ) -> RunConfig:
-    """Return what a run is before the user's flags.
+    """Return what a run is before the user's flags: whether its parts fit is not checked yet.
 
-    Each layer wins over the ones before it: the learner's published defaults, those that belong to
-    the method as published, the preset, and what the sequence does not reveal.
+    (A function's tasks may be too short for the defaults, and the flags mend that.) Each layer wins
+    over the ones before it: the learner's published defaults, those that belong to the method as
+    published, the preset, and what the sequence does not reveal.
 
     Args:
         text: the sequence, see `sequence_named`.
@@ -82,7 +92,7 @@ def base_config(
         **settings.forced(sequence.reveals),
     }
     with said_as_config_error():
-        return run_type(type(sequence), settings)(
+        return run_type(type(sequence), settings).draft(
             sequence=sequence,
             learner=settings(**values),
             method=kind(**kind.scaled(min(sequence.schedule.lengths)) if chosen.sequence else {}),

@@ -14,7 +14,7 @@ import torch
 
 from clrl import compute, errors
 from clrl.agents.learner import Learner, NonFinite
-from clrl.builder import build, describe
+from clrl.builder import build, check_worlds, describe
 from clrl.checkpoint import Checkpoint, Checkpoints, remove_leftovers
 from clrl.claim import check_directory, write_config
 from clrl.config import RunConfig
@@ -64,6 +64,9 @@ def run(config: RunConfig, directory: Path, logger: Mirror) -> int:
 
     placement = config.placement
     try:
+        if RunFile(directory).values.get("state") != "complete":
+            check_directory(config, directory)
+            check_worlds(config)  # before the directory is made
         with Signals() as signals, owned(directory), _threads(placement.threads):
             done = _attempt(config, directory, logger, signals, make, placement.matmul)
         print(f"{directory}: {'complete' if done else 'was complete already'}")

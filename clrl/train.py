@@ -18,7 +18,7 @@ from clrl.envs.sequence import Reveals
 from clrl.errors import ConfigError
 from clrl.flags import First
 from clrl.names import parse_seeds, unknown
-from clrl.presets import PRESETS, PresetName, base_config
+from clrl.presets import PRESETS, PresetName, draft_config
 from clrl.results import METRICS_FILE, read_run
 from clrl.sequences import sequence_named, settings_of
 
@@ -121,7 +121,7 @@ def defaults(first: First) -> RunConfig:
     assert first.method is not None
     seed = parse_seeds(first.seeds)[0] if first.seeds is not None else 0
     text, reveals = first.sequence or "CW20", _reveals(first.reveals)
-    return base_config(text, first.method, first.preset, first.learner, reveals, seed)
+    return draft_config(text, first.method, first.preset, first.learner, reveals, seed)
 
 
 def _reveals(word: str | None) -> Reveals | None:
