@@ -36,7 +36,7 @@ def clip_norm(gradients: Sequence[Tensor], max_norm: float, eps: float = 0.0) ->
         eps: added to the norm, as torch's `clip_grad_norm_` does (1e-6) and TensorFlow's does not.
 
     Returns:
-        The norms [S] before.
+        the norms [S] before.
     """
     norm = seed_norms(gradients)
     scale = (max_norm / (norm + eps)).clamp(max=1.0)

@@ -111,7 +111,7 @@ class Classifier(Learner):
         self._labels = torch.from_numpy(np.stack([[y for _, y in seeds] for seeds in tasks]))
 
     def make_optimizers(self) -> None:
-        """One Adam for the whole network."""
+        """Make one Adam for the whole network."""
         named = dict(self.net.named_parameters())
         self.flats = {"classifier": FlatParameters(named, (self.n_seeds,))}
         self.optimizers = {

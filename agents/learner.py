@@ -206,7 +206,7 @@ class Learner(HasState):
         Losses are summed over seeds, so a seed's gradient is that of its own loss.
 
         Returns:
-            The losses [S] of every part, and "penalty" [S] where the method has one.
+            the losses [S] of every part, and "penalty" [S] where the method has one.
         """
         losses = self.losses(self.prepare(self.method.mix(batch)))
         penalty = self.method.penalty()

@@ -60,7 +60,7 @@ class PopArt(nn.Module):
             task: the task of all rows, or task ids [S, B].
 
         Returns:
-            Factor and shift [S, heads] by which `rescale` keeps outputs what they were.
+            factor and shift [S, heads] by which `rescale` keeps outputs what they were.
         """
         ids = torch.as_tensor(task, device=targets.device).expand(targets.shape)
         every = torch.arange(self.mean.shape[1], device=targets.device).unsqueeze(1)

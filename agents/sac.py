@@ -86,7 +86,7 @@ class ContinualSAC(Agent):
         self.reset_optimizers()
 
     def make_optimizers(self) -> None:
-        """One Adam each for actor, critics and entropy coefficients."""
+        """Make one Adam each for actor, critics and entropy coefficients."""
         s, twins = self.settings, (self.n_seeds, 2)
         one = (self.n_seeds,)
         leads = {"actor": one, "critic": twins, "alpha": one}
@@ -127,7 +127,7 @@ class ContinualSAC(Agent):
         return Gaussian(mean, log_std.exp(), squash=True)
 
     def prepare(self, batch: Batch) -> Batch:
-        """With PopArt: move statistics and heads towards the batch's targets, and keep these.
+        """Move PopArt's statistics and heads towards the batch's targets, and keep these.
 
         As van Hasselt et al. 2016, algorithm 1, in that losses and gradients see the new units.
         All four heads of a task are rescaled. With parity "original" the statistics get targets
@@ -158,7 +158,7 @@ class ContinualSAC(Agent):
         return batch.reward + self.settings.gamma * (1.0 - batch.done) * soft_value
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses of actor, critics and entropy coefficient, each [S], at the same parameters.
+        """Return the losses of actor, critics and entropy coefficient, [S], at the same parameters.
 
         With PopArt the actor weighs the normalised value against its entropy, as in Continual
         World: a task's entropy coefficient is then in units of its scale.

@@ -19,7 +19,7 @@ def squash(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor
         noise: standard normal [..., A].
 
     Returns:
-        Actions [..., A] and log-probabilities [...]. The correction for tanh is exact for large
+        actions [..., A] and log-probabilities [...]. The correction for tanh is exact for large
         arguments too: log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u)).
     """
     u = torch.addcmul(mean, log_std.exp(), noise)

@@ -49,18 +49,18 @@ class Checkpoints:
     """The checkpoints of one run, newest last; the two newest are kept.
 
     Args:
-        directory: Where they lie; made when the first one is saved.
+        directory: where they lie; made when the first one is saved.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def paths(self) -> list[Path]:
-        """The checkpoints' directories, oldest first; whether they are whole is not checked."""
+        """Return the checkpoints' directories, oldest first, whether they are whole or not."""
         return sorted(self.directory.glob("step-*"))
 
     def save(self, step: int, tensors: dict[str, Tensor], state: State) -> bool:
-        """Saves `step`'s checkpoint, then removes all but the two newest.
+        """Save `step`'s checkpoint, then remove all but the two newest.
 
         Returns:
             False where the disk has less than twice the space needed or refuses the write; a
@@ -88,12 +88,12 @@ class Checkpoints:
         return True
 
     def newest(self) -> Checkpoint | None:
-        """The newest whole checkpoint, or None where there is none at all.
+        """Return the newest whole checkpoint, or None where there is none at all.
 
         A damaged one is stepped over with one warning that names the file.
 
         Raises:
-            DamagedData: There are checkpoints and every one is damaged.
+            DamagedData: there are checkpoints and every one is damaged.
         """
         damages = []
         for path in reversed(self.paths()):
@@ -113,15 +113,15 @@ class Checkpoints:
 def write_directory(
     target: Path, files: Iterable[tuple[str, bytes]], known: dict[str, Path] | None = None
 ) -> None:
-    """Writes `files` and their manifest so that `target` is there whole or not at all.
+    """Write `files` and their manifest so that `target` is there whole or not at all.
 
     Args:
-        target: The directory; one that is already there is replaced.
-        files: Names and contents.
+        target: the directory; one that is already there is replaced.
+        files: names and contents.
         known: SHA-256 to a synced file of that content, which is linked instead of written.
 
     Raises:
-        OSError: The disk refused; `target` is as it was.
+        OSError: the disk refused; `target` is as it was.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".tmp-{os.getpid()}"
@@ -147,13 +147,13 @@ def write_directory(
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Removes what killed processes left half written; the caller must own the directory."""
+    """Remove what killed processes left half written; the caller must own the directory."""
     for path in directory.glob(".tmp-*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Replaces one file atomically."""
+    """Replace one file atomically."""
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     _write(temporary, content)
     os.replace(temporary, path)
@@ -161,7 +161,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def pack(tensors: dict[str, Tensor]) -> bytes:
-    """Tensors as the bytes of `torch.save`; equal tensors give equal bytes."""
+    """Return tensors as the bytes of `torch.save`; equal tensors give equal bytes."""
     # clone: torch.save writes the whole storage that a view looks into.
     plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     buffer = io.BytesIO()
@@ -170,7 +170,7 @@ def pack(tensors: dict[str, Tensor]) -> bytes:
 
 
 def read_state(directory: Path) -> State:
-    """The JSON part of a directory of `write_directory`, checked."""
+    """Read the JSON part of a directory of `write_directory`, checked."""
     try:
         state = json.loads(_checked(directory, STATE))
     except ValueError as error:
@@ -181,13 +181,13 @@ def read_state(directory: Path) -> State:
 
 
 def read_tensors(directory: Path) -> dict[str, Tensor]:
-    """The tensors of a directory of `write_directory`, checked; on the CPU.
+    """Read the tensors of a directory of `write_directory`, checked; on the CPU.
 
     Large ones are views into a file that nobody else sees, so that a full replay buffer is not in
     memory twice while it is copied to where it belongs.
 
     Raises:
-        DamagedData: A file is missing, changed, or holds anything but tensors.
+        DamagedData: a file is missing, changed, or holds anything but tensors.
     """
     tensors = _unpack(directory, TENSORS)
     for name, large in read_state(directory).get("large", {}).items():
@@ -202,7 +202,7 @@ def read_tensors(directory: Path) -> dict[str, Tensor]:
 
 
 def _files(tensors: dict[str, Tensor], state: State) -> Iterator[tuple[str, bytes]]:
-    """The files of a checkpoint; blocks are made one by one, so memory stays small."""
+    """Yield the files of a checkpoint; blocks are made one by one, so memory stays small."""
     large = {n: t for n, t in tensors.items() if t.numel() * t.element_size() > LARGE}
     listed: dict[str, dict[str, Any]] = {}
     for i, (tensor_name, tensor) in enumerate(large.items()):
@@ -218,7 +218,7 @@ def _files(tensors: dict[str, Tensor], state: State) -> Iterator[tuple[str, byte
 
 
 def _blocks(paths: list[Path]) -> dict[str, Path]:
-    """The blocks of the newest checkpoint, by their SHA-256."""
+    """Return the blocks of the newest checkpoint, by their SHA-256."""
     for path in reversed(paths):
         try:
             manifest = _manifest(path)
@@ -239,7 +239,7 @@ def _manifest(directory: Path) -> dict[str, dict[str, Any]]:
 
 
 def _checked(directory: Path, name: str) -> bytes:
-    """A file's bytes, if they are those that the manifest promises."""
+    """Return a file's bytes, if they are those that the manifest promises."""
     path = directory / name
     entry = _manifest(directory).get(name)
     if entry is None:

@@ -35,7 +35,7 @@ def demo(out: Path) -> int:
     """Train, then print table, plots and two sentences; the same call again continues.
 
     Returns:
-        An exit code.
+        an exit code.
     """
     begin = time.monotonic()
     try:

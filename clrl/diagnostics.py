@@ -63,7 +63,7 @@ def read_reports(run: RunData) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Read a run's `train.jsonl`.
 
     Returns:
-        Steps [T] and for each reported quantity its values [S, T], NaN where a line lacks it.
+        steps [T] and for each reported quantity its values [S, T], NaN where a line lacks it.
 
     Raises:
         DamagedData: a line that does not fit.

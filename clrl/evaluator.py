@@ -39,10 +39,10 @@ class Policy(Protocol):
         """The seeds, S of them."""
 
     def act(self, obs: np.ndarray, deterministic: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Actions [S, K, A] for `obs` [S, K, D]; row k takes no noise where `deterministic[k]`."""
+        """Return actions [S, K, A] for `obs` [S, K, D]; without noise if `deterministic[k]`."""
 
     def evaluating(self, task: int, *key: int) -> AbstractContextManager[Any]:
-        """The weights of `task` are in place inside this block.
+        """Keep the weights of `task` in place inside this block.
 
         What the policy itself draws inside it depends on seed, task and `key` alone.
         """
@@ -137,7 +137,7 @@ def evaluate(
             ones no run plays those of step 0.)
 
     Returns:
-        Rows of `metrics.jsonl` without `seq`: by task, then seed, then mode. `success` is the
+        rows of `metrics.jsonl` without `seq`: by task, then seed, then mode. `success` is the
         share of episodes with a success at any step, `success_last` at the last step; both are
         None for worlds that report none.
     """

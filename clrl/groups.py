@@ -87,7 +87,7 @@ def join(runs: Iterable[RunData]) -> list[Group]:
     """Put runs of equal configuration together.
 
     Returns:
-        One group per configuration, in the order in which they first come.
+        one group per configuration, in the order in which they first come.
 
     Raises:
         ConfigError: two runs of one configuration have the same seed.

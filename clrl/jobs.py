@@ -79,7 +79,7 @@ def run_all(waiting: Sequence[Job], at_once: int, stop_at_failure: bool = False)
         stop_at_failure: end the others when one fails, instead of going on.
 
     Returns:
-        The jobs that failed.
+        the jobs that failed.
 
     Raises:
         KeyboardInterrupt: a signal ended it; so have the jobs.

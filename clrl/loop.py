@@ -95,7 +95,7 @@ class Loop:
         """Go back to a checkpoint, the record's files included.
 
         Returns:
-            The checkpoint's step; 0 without one.
+            the checkpoint's step; 0 without one.
         """
         if checkpoint is None:
             if self.metrics.size:
@@ -231,5 +231,5 @@ def closing(loop: Loop) -> Iterator[Loop]:
 
 
 def _plain(name: str) -> str:
-    """A task's name as a folder's."""
+    """Return a task's name as a folder's."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)

@@ -49,7 +49,7 @@ def plot(paths: Sequence[str | Path], out_dir: str | Path) -> list[Path]:
         out_dir: where the files go; made if it is not there.
 
     Returns:
-        Three PNG files per sequence, and a fourth where methods reported on themselves; with
+        three PNG files per sequence, and a fourth where methods reported on themselves; with
         several sequences their names begin with the sequence.
 
     Raises:

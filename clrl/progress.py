@@ -90,5 +90,5 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _finite(value: float) -> float | None:
-    """JSON has no word for other numbers; a quantity that is not defined yet stops no run."""
+    """Return None for what JSON cannot say; a quantity that is not defined yet stops no run."""
     return value if math.isfinite(value) else None

@@ -55,7 +55,7 @@ def run(config: RunConfig, directory: Path, logger: Mirror) -> int:
         logger: gets every row that is recorded.
 
     Returns:
-        An exit code of `clrl.errors`; what went wrong is written to standard error.
+        an exit code of `clrl.errors`; what went wrong is written to standard error.
     """
 
     def make() -> Trainable:
@@ -99,7 +99,7 @@ def train(
         steps_per_task: of a classifier: updates on each task, one number or one per task.
 
     Returns:
-        The record; `clrl.table([directory])` makes a table of it.
+        the record; `clrl.table([directory])` makes a table of it.
 
     Raises:
         ConfigError: settings that do not fit together, or the directory holds a run of another

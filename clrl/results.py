@@ -87,7 +87,7 @@ def find_runs(paths: Iterable[str | Path]) -> list[Path]:
     A run is known by its content: `config.yaml` beside `metrics.jsonl`.
 
     Returns:
-        Each directory once, sorted within each given path.
+        each directory once, sorted within each given path.
 
     Raises:
         ConfigError: a path does not exist or there is no run below it.

@@ -29,10 +29,10 @@ class Busy(Exception):
 
 @contextmanager
 def owned(directory: Path) -> Iterator[None]:
-    """Makes the directory and owns it; the lock ends with the process, however that ends.
+    """Make the directory and own it; the lock ends with the process, however that ends.
 
     Raises:
-        Busy: Another process owns it.
+        Busy: another process owns it.
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(directory / ".lock", timeout=0)
@@ -64,7 +64,7 @@ class RunFile:
     """`run.json`: a dict that is written atomically at every `update`.
 
     Raises:
-        DamagedData: The file is there and is not JSON.
+        DamagedData: the file is there and is not JSON.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -77,13 +77,13 @@ class RunFile:
                 raise DamagedData(f"{self.path}: {error}") from error
 
     def update(self, **values: Any) -> None:
-        """Sets values and writes the file."""
+        """Set values and write the file."""
         self.values |= values
         write_file(self.path, (json.dumps(self.values, indent=1) + "\n").encode())
 
 
 def machine(device: str) -> dict[str, Any]:
-    """What a bit-exact continuation depends on: versions, the CPU's capability, the device."""
+    """Return what a bit-exact continuation needs: versions, the CPU's capability, the device."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     versions["python"] = platform.python_version()
     capability = torch.backends.cpu.get_cpu_capability()
@@ -91,7 +91,7 @@ def machine(device: str) -> dict[str, Any]:
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What changed between two `machine()` records, one phrase each."""
+    """Return what changed between two `machine()` records, one phrase each."""
     old, new = (
         {**r.get("versions", {}), "CPU": r.get("cpu_capability"), "device": r.get("device")}
         for r in (before, now)

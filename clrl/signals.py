@@ -15,7 +15,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, *(
 
 
 def end_like_ctrl_c() -> None:
-    """Lets every stopping signal raise KeyboardInterrupt; for a command that is starting up."""
+    """Let every stopping signal raise KeyboardInterrupt; for a command that is starting up."""
     for number in STOPPING:
         signal.signal(number, signal.default_int_handler)
 
@@ -55,14 +55,14 @@ class Signals:
             self.check()
 
     def check(self) -> None:
-        """Raises `Interrupted` if a signal came."""
+        """Raise `Interrupted` if a signal came."""
         if self.requested:
             self._raise = False
             raise Interrupted(self.requested)
 
     @contextmanager
     def raising(self) -> Iterator[None]:
-        """A block that a signal may leave at any point."""
+        """Open a block that a signal may leave at any point."""
         self._raise = True
         try:
             self.check()

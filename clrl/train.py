@@ -69,7 +69,7 @@ def train(first: First, argv: Sequence[str]) -> int:
         argv: the words after `clrl train`.
 
     Returns:
-        An exit code.
+        an exit code.
     """
     if first.method is None and first.config is None:
         if not first.help:

@@ -24,7 +24,7 @@ _SCALES = {
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """`np.linalg.norm`: the root of the scalar product for a float64 vector."""
+    """Compute `np.linalg.norm`: the root of the scalar product for a float64 vector."""
     if ord is None and axis is None and type(x) is np.ndarray and x.dtype is _FLOAT64:
         if x.ndim == 1 and not keepdims:
             return np.float64(math.sqrt(x.dot(x)))
@@ -32,7 +32,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 
 def hstack(arrays: Any, **settings: Any) -> np.ndarray:
-    """`np.hstack`: a plain concatenation for vectors."""
+    """Compute `np.hstack`: a plain concatenation for vectors."""
     if not settings and all(type(a) is np.ndarray and a.ndim == 1 for a in arrays):
         return np.concatenate(arrays)
     return np.hstack(arrays, **settings)
@@ -45,7 +45,7 @@ def tolerance(
     sigmoid: str = "gaussian",
     value_at_margin: float = 0.1,
 ) -> Any:
-    """`metaworld.utils.reward_utils.tolerance` for one number, without arrays of one element."""
+    """Compute `metaworld.utils.reward_utils.tolerance` for one number, without arrays."""
     lower, upper = bounds
     scale = _SCALES.get(sigmoid)
     plain = (type(x) is float or type(x) is np.float64) and lower <= upper and margin > 0
@@ -61,7 +61,7 @@ def tolerance(
 
 
 def hamacher_product(a: Any, b: Any) -> Any:
-    """`metaworld.utils.reward_utils.hamacher_product`."""
+    """Compute `metaworld.utils.reward_utils.hamacher_product`."""
     if not (0.0 <= a <= 1.0 and 0.0 <= b <= 1.0):
         raise ValueError(f"a and b must be from 0 to 1, got {a} and {b}")
     product = a * b
@@ -76,12 +76,12 @@ class FastRotation:
         self._quaternion = quaternion
 
     def as_quat(self) -> np.ndarray:
-        """The quaternion `[4]`."""
+        """Return the quaternion `[4]`."""
         return self._quaternion
 
     @staticmethod
     def from_matrix(matrix: np.ndarray) -> FastRotation:
-        """SciPy's `Rotation.from_matrix` for a matrix `[3, 3]` (Markley 2008, as SciPy has it)."""
+        """Compute SciPy's `Rotation.from_matrix` for one matrix `[3, 3]` (Markley 2008)."""
         (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
         # SciPy makes matrices orthogonal that are not so to 1e-12; MuJoCo's are. Its own test is
         # on every product of two rows; three numbers near 1 and 0 tell a matrix of NaN or zeros.

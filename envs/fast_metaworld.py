@@ -31,7 +31,7 @@ _HAND_QUATERNION = np.array([1.0, 0.0, 1.0, 0.0])
 
 @functools.lru_cache(maxsize=10)
 def _compiled(path: str) -> mujoco.MjModel:
-    """A model compiled once (0.2 s and 20 MB each; ten are CW10's). Never change it: copy it."""
+    """Compile a model once (0.2 s and 20 MB each; ten are CW10's). Never change it: copy it."""
     return mujoco.MjModel.from_xml_path(path)
 
 
@@ -71,14 +71,14 @@ class FastSawyer(SawyerXYZEnv):
         return model, data
 
     def get_body_com(self, body_name: str) -> np.ndarray:
-        """A body's position, a view of the simulation's data."""
+        """Return a body's position, a view of the simulation's data."""
         return self._bodies[body_name]
 
     def _get_site_pos(self, site_name: str) -> np.ndarray:
         return self._sites[site_name].copy()
 
     def get_endeff_pos(self) -> np.ndarray:
-        """The hand's position, a view of the simulation's data."""
+        """Return the hand's position, a view of the simulation's data."""
         return self._bodies["hand"]
 
     @property
@@ -87,7 +87,7 @@ class FastSawyer(SawyerXYZEnv):
         return (self._sites["rightEndEffector"] + self._sites["leftEndEffector"]) / 2.0
 
     def touching_object(self, object_geom_id: int) -> bool:
-        """Whether both finger pads press on the geom; see `SawyerXYZEnv.touching_object`."""
+        """Return whether both finger pads press on the geom; see `SawyerXYZEnv.touching_object`."""
         if self.data.ncon < 2:
             return False
         contact = self.data.contact
@@ -168,7 +168,7 @@ class FastSawyer(SawyerXYZEnv):
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Resets; see `SawyerXYZEnv.reset`.
+        """Reset; see `SawyerXYZEnv.reset`.
 
         It runs `reset_model` twice and MuJoCo's own reset in between: of the first run only the
         random draws and the changes to the model remain, so its simulation is left out.
@@ -218,7 +218,7 @@ class FastSawyer(SawyerXYZEnv):
         high_density: bool = False,
         medium_density: bool = False,
     ) -> float:
-        """Reward for grasping; `SawyerXYZEnv._gripper_caging_reward`, which explains it."""
+        """Compute the reward for grasping; see `SawyerXYZEnv._gripper_caging_reward`."""
         if high_density and medium_density:
             raise ValueError("high_density and medium_density cannot both be set")
         start, tcp = self.obj_init_pos, self.tcp_center
@@ -249,7 +249,7 @@ class FastSawyer(SawyerXYZEnv):
 
 @functools.cache
 def fast_class(task_name: str) -> type[FastSawyer]:
-    """A subclass of a Meta-World task's class with the same results, faster."""
+    """Make a subclass of a Meta-World task's class with the same results, faster."""
     task_class = ALL_V3_ENVIRONMENTS[task_name]
     fast: type[FastSawyer] = type(task_class.__name__, (task_class, FastSawyer), {})
     names = {**vars(sys.modules[task_class.__module__]), **FAST_NAMES, task_class.__name__: fast}
@@ -266,7 +266,7 @@ def fast_class(task_name: str) -> type[FastSawyer]:
 
 
 def _rebind(function: Any, names: dict[str, Any]) -> FunctionType:
-    """The same code with other globals; an `assert_task_is_set` around it is left out."""
+    """Return the same code with other globals; an `assert_task_is_set` around it is left out."""
     if function.__code__.co_freevars == ("func",):
         function = function.__closure__[0].cell_contents
     rebound = FunctionType(

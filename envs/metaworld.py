@@ -111,7 +111,7 @@ class MetaWorld(gym.Env):
             options: ignored.
 
         Returns:
-            The observation `[39]` and an empty info.
+            the observation `[39]` and an empty info.
         """
         super().reset(seed=seed)
         simulator = self.simulator
@@ -131,7 +131,7 @@ class MetaWorld(gym.Env):
             action: `[4]`: hand movement xyz and gripper, clipped to [-1, 1].
 
         Returns:
-            Observation `[39]`, reward, False, truncated, info.
+            observation `[39]`, reward, False, truncated, info.
 
         Raises:
             RuntimeError: if no episode is running.

@@ -157,7 +157,7 @@ class TaskSequence(gym.Env):
             task: the task's position, 0 to n_tasks - 1.
 
         Returns:
-            A new environment of its own, with the same observations and `info`.
+            a new environment of its own, with the same observations and `info`.
 
         Raises:
             ValueError: if there is no such task.
@@ -176,7 +176,7 @@ class TaskSequence(gym.Env):
             options: handed to the task's environment.
 
         Returns:
-            The observation `[D]` and the task's info with `task` added.
+            the observation `[D]` and the task's info with `task` added.
         """
         if seed is not None or self._sequence_seed is None:
             super().reset(seed=seed)
@@ -220,7 +220,7 @@ class TaskSequence(gym.Env):
             action: `[A]`, cast to the action space's type.
 
         Returns:
-            Observation `[D]`, reward, terminated, truncated, info (see `EpisodeRecord.add`).
+            observation `[D]`, reward, terminated, truncated, info (see `EpisodeRecord.add`).
 
         Raises:
             RuntimeError: if the sequence's steps are used up, or the episode is over.
@@ -274,7 +274,7 @@ class TaskSequence(gym.Env):
         """Continue from `state`: resets a new environment and replays the actions.
 
         Returns:
-            The current observation `[D]`, bit for bit.
+            the current observation `[D]`, bit for bit.
 
         Raises:
             ValueError: if the state does not fit this sequence, or its replay ends in another

@@ -77,7 +77,7 @@ def fix_reset(simulator: SawyerXYZEnv, task_name: str, observation: np.ndarray) 
         observation: what `reset` returned, `[39]`.
 
     Returns:
-        The first observation `[39]` of the mended episode.
+        the first observation `[39]` of the mended episode.
     """
     if task_name == "peg-unplug-side-v3":
         simulator.data.qvel[12:15] = 0  # the plug's spin; reset clears [9:12], its velocity
@@ -92,7 +92,7 @@ def fix_reset(simulator: SawyerXYZEnv, task_name: str, observation: np.ndarray) 
 
 
 def blew_up(simulator: FastSawyer) -> bool:
-    """Whether MuJoCo counted a warning since the last reset: NaN, or contacts beyond its memory."""
+    """Return whether MuJoCo warned since the last reset: NaN, or contacts beyond its memory."""
     counts = simulator.warning_counts.tolist()
     if counts == _NO_WARNINGS:
         return False

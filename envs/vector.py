@@ -89,7 +89,7 @@ class SeedVecEnv(DummyVecEnv):
             states: one per environment, from `states()`.
 
         Returns:
-            The current observations `[S, D]`.
+            the current observations `[S, D]`.
 
         Raises:
             ValueError: if there is not one state per environment, or one cannot be restored.

@@ -55,7 +55,7 @@ def physics(env: SawyerXYZEnv, actions: np.ndarray) -> float:
 
 
 def measure(task_name: str, episodes: int) -> tuple[float, float, float]:
-    """Microseconds per step: ours, Meta-World's, physics alone."""
+    """Return microseconds per step: ours, Meta-World's, physics alone."""
     env = MetaWorld(task_name, horizon=HORIZON)
     theirs, bare = (prepare(ALL_V3_ENVIRONMENTS[task_name]()) for _ in range(2))
     env.reset(seed=0)

@@ -32,7 +32,7 @@ SETTINGS: dict[str, dict[str, Any]] = {"perfect-memory": {"buffer_size": 10_000}
 
 
 def agent_of(name: str, seeds: int, hidden: tuple[int, ...]) -> ContinualSAC:
-    """An agent in the second task."""
+    """Return an agent in the second task."""
     spaces = TaskSpaces(
         gym.spaces.Box(-1.0, 1.0, (OBSERVATION + TASKS,), np.float32),
         gym.spaces.Box(-1.0, 1.0, (ACTION,), np.float32),

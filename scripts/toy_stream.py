@@ -43,7 +43,7 @@ def method(name: str) -> Method:
 
 
 def accuracies(name: str, stream: ToyStream, seeds: range, steps: int) -> np.ndarray:
-    """Accuracy [3, S]: on the first task when learned and at the end, on the last task."""
+    """Return accuracies [3, S]: on the first task when learned and at the end, on the last task."""
     learner = Classifier(stream, method(name), seeds=seeds)
     learner.train_task(0, steps)
     learned = learner.accuracy(0)

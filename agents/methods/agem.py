@@ -97,7 +97,7 @@ def project(gradients: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
         reference: the same parts of the other.
 
     Returns:
-        Whether it did, for each seed: [S]. The other seeds' gradients are not touched.
+        whether it did, for each seed: [S]. The other seeds' gradients are not touched.
     """
     dots = seed_dots(gradients, reference)
     violated = dots < 0

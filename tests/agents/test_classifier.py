@@ -1,6 +1,5 @@
 """The classifier on the toy stream: what the methods are for."""
 
-import doctest
 import math
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,6 @@ import torch
 from scipy.stats import t as students_t
 from torch import Tensor
 
-import clrl.agents.classifier
 from clrl.agents import randomness
 from clrl.agents.classifier import Classifier, ClassifierSettings
 from clrl.agents.learner import NonFinite
@@ -218,7 +216,3 @@ def test_methods_that_need_more_than_a_stream_tells_are_refused() -> None:
 def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(TypeError, match="no setting batch; did you mean batch_size?"):
         Classifier(ToyStream(), batch=3)
-
-
-def test_the_examples_in_the_documentation_work() -> None:
-    assert doctest.testmod(clrl.agents.classifier).failed == 0

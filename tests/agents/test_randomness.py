@@ -1,15 +1,11 @@
-"""Named generators and the replay buffer's draws."""
+"""Named generators: a stream of draws for every seed and role."""
 
-import doctest
 import json
 
 import numpy as np
-import pytest
 
 from clrl.agents import randomness
 from clrl.agents.randomness import Streams, environment_seed, generator
-from clrl.agents.replay import ReplayBuffer
-from clrl.agents.transition import Transition
 
 
 def test_roles_have_the_numbers_of_stored_runs() -> None:
@@ -66,44 +62,3 @@ def test_a_state_survives_json_and_continues_bit_for_bit() -> None:
     assert other.state() == streams.state()
     assert np.array_equal(streams.normal(3, (4,)), other.normal(3, (4,)))
     assert np.array_equal(streams.integers(6, [10, 10], 3), other.integers(6, [10, 10], 3))
-
-
-def buffer_with(rows: int, capacity: int = 10) -> ReplayBuffer:
-    buffer = ReplayBuffer(2, capacity, 1, 1)
-    for i in range(rows):
-        one = np.full((2, 1), i, np.float32)
-        ended, keep = np.array([0, 1]), [True, i % 2 == 0]
-        buffer.add(Transition(one, one, one[:, 0], one + 1, ended, ended, keep), task=0)
-    return buffer
-
-
-def test_columns_have_their_own_write_index() -> None:
-    buffer = buffer_with(5)
-    assert buffer.size.tolist() == [5, 3] and buffer.position.tolist() == [5, 3]
-    assert buffer.arrays["obs"][1, :3, 0].tolist() == [0, 2, 4]
-    assert buffer.arrays["done"][:, 0].tolist() == [0, 1]
-
-
-def test_rows_come_from_the_seeds_own_column() -> None:
-    rows = buffer_with(5).rows(np.array([[4, 0], [2, 1]]))
-    assert rows["obs"][..., 0].tolist() == [[4, 0], [4, 2]]
-    assert rows["next_obs"][..., 0].tolist() == [[5, 1], [5, 3]]
-
-
-def test_a_full_column_starts_again_at_its_beginning() -> None:
-    buffer = buffer_with(13)
-    assert buffer.size.tolist() == [10, 7] and buffer.position.tolist() == [3, 7]
-    assert buffer.arrays["reward"][0].tolist() == [10, 11, 12, 3, 4, 5, 6, 7, 8, 9]
-
-
-def test_a_buffers_state_goes_into_a_larger_one_but_not_a_smaller() -> None:
-    state = buffer_with(8).state()
-    larger = ReplayBuffer(2, 20, 1, 1)
-    larger.load(state)
-    assert larger.size.tolist() == [8, 4] and larger.only_task() == 0
-    with pytest.raises(ValueError, match="buffer_size 5 is less than the stored 8 rows"):
-        ReplayBuffer(2, 5, 1, 1).load(state)
-
-
-def test_the_examples_in_the_documentation_work() -> None:
-    assert doctest.testmod(randomness).failed == 0

@@ -1,11 +1,9 @@
 """Titles of tables, and what is said below them."""
 
-import doctest
 from typing import Any
 
 import pytest
 
-from clrl import notes
 from clrl.notes import title
 from tests.clrl.synthetic import config
 
@@ -31,7 +29,3 @@ def test_a_title_says_what_is_not_usual(changes: dict[str, Any], expected: str) 
     sequence = {**config(("a", "b"), 4, [0])["sequence"], **changes}
     del sequence["randomization"], sequence["fixes"]
     assert title(sequence) == expected
-
-
-def test_examples_in_the_docstrings_hold() -> None:
-    assert doctest.testmod(notes).failed == 0
