@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clrl.agents import randomness
 from clrl.agents.learner import Learner
-from clrl.agents.networks import full_precision
+from clrl.agents.networks.layers import full_precision
 from clrl.agents.spaces import TaskSpaces
 
 

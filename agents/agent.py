@@ -20,12 +20,12 @@ from torch import Tensor
 
 from clrl.agents import sb3, storage
 from clrl.agents.acting import Acting
-from clrl.agents.fields import check_value
 from clrl.agents.learner import Parity
 from clrl.agents.methods.base import Method
 from clrl.agents.methods.finetuning import Finetuning
 from clrl.agents.randomness import Streams
-from clrl.agents.settings import make_settings
+from clrl.agents.settings.fields import check_value
+from clrl.agents.settings.learners import make_settings
 from clrl.agents.spaces import TaskSpaces
 from clrl.agents.state import State
 from clrl.agents.transition import Transition

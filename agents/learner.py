@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clrl.agents.adam import FlatParameters, seed_norms
-from clrl.agents.networks import Recorder, recorders
+from clrl.agents.networks.adam import FlatParameters, seed_norms
+from clrl.agents.networks.layers import Recorder, recorders
 from clrl.agents.state import HasState
 
 MEASURE_EVERY = 1_000

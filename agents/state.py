@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from clrl.agents import memory
-from clrl.agents.adam import FlatParameters, SeedAdam
+from clrl.agents.networks.adam import FlatParameters, SeedAdam
 from clrl.agents.randomness import Streams
 
 if TYPE_CHECKING:

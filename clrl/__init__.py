@@ -10,10 +10,10 @@ from typing import Any
 from gymnasium.envs.registration import register
 
 _PUBLIC = {
-    "Classifier": "clrl.agents.classifier",
-    "ContinualPPO": "clrl.agents.ppo",
-    "ContinualSAC": "clrl.agents.sac",
-    "Evaluation": "clrl.evaluator",
+    "Classifier": "clrl.agents.classifier.classifier",
+    "ContinualPPO": "clrl.agents.ppo.ppo",
+    "ContinualSAC": "clrl.agents.sac.sac",
+    "Evaluation": "clrl.config.evaluation",
     "InterleavedTasks": "clrl.envs.interleaved",
     "METHODS": "clrl.agents.methods",
     "Method": "clrl.agents.methods",
@@ -21,22 +21,22 @@ _PUBLIC = {
     "SeedVecEnv": "clrl.envs.vector",
     "TaskSequence": "clrl.envs.sequence",
     "ToyStream": "clrl.envs.streams",
-    "continual_world": "clrl.envs.metaworld",
-    "load_policy": "clrl.builder",
-    "plot": "clrl.plots",
+    "continual_world": "clrl.envs.metaworld.world",
+    "load_policy": "clrl.run.builder",
+    "plot": "clrl.show.plots",
     "register_method": "clrl.agents.methods",
-    "register_world": "clrl.worlds",
-    "table": "clrl.tables",
-    "train": "clrl.protocol",
+    "register_world": "clrl.config.worlds",
+    "table": "clrl.results.tables",
+    "train": "clrl.run.protocol",
 }
 """Public names, and where they are; the classes of methods are in `clrl.agents.methods`."""
 
 # Entry points as strings, for the same reason.
-register("clrl/MetaWorld-v0", entry_point="clrl.envs.metaworld:MetaWorld")
+register("clrl/MetaWorld-v0", entry_point="clrl.envs.metaworld.world:MetaWorld")
 for _name in ("CW10", "CW20"):
     register(
         f"clrl/{_name}-v0",
-        entry_point="clrl.envs.metaworld:continual_world",
+        entry_point="clrl.envs.metaworld.world:continual_world",
         kwargs={"tasks": _name},
     )
 

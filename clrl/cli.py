@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import traceback
@@ -9,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 import clrl
 from clrl import errors
+from clrl.config.names import unknown
 from clrl.errors import ConfigError, DamagedData
-from clrl.names import unknown
-from clrl.signals import end_like_ctrl_c
+from clrl.machine.signals import end_like_ctrl_c
 
 HELP = """\
 Continual reinforcement learning: what does an agent keep, lose and gain when its world changes?
@@ -35,19 +36,21 @@ examples:
 
 
 def _train(argv: Sequence[str]) -> int:
-    from clrl import flags
+    from clrl.commands import flags
 
     first = flags.look(argv)  # a mistyped task is refused before torch is imported
-    from clrl.train import train
+    from clrl.commands.train import train
 
     return train(first, argv)
 
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:
     def run(argv: Sequence[str]) -> int:
-        from clrl import commands, flags
+        from clrl.commands import flags
 
-        return flags.parse(commands.COMMANDS[name], f"clrl {name}", argv).run()
+        kind = getattr(importlib.import_module(f"clrl.commands.{name}"), name.capitalize())
+        code: int = flags.parse(kind, f"clrl {name}", argv).run()
+        return code
 
     return run
 

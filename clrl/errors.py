@@ -40,12 +40,12 @@ def said_as_config_error() -> Iterator[None]:
 
 
 def checked(settings: Any, where: str) -> None:
-    """Check a dataclass's fields, see `clrl.agents.fields.check_fields`.
+    """Check a dataclass's fields, see `clrl.agents.settings.fields.check_fields`.
 
     Raises:
         ConfigError: one has a value that is not allowed.
     """
-    from clrl.agents.fields import check_fields
+    from clrl.agents.settings.fields import check_fields
 
     with said_as_config_error():
         check_fields(settings, where)

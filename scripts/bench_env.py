@@ -20,8 +20,8 @@ from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
 from clrl.envs.metaworld import MetaWorld
-from clrl.envs.simulator import prepare
-from clrl.envs.tasks import CW10, METAWORLD_TASKS
+from clrl.envs.metaworld.simulator import prepare
+from clrl.envs.metaworld.tasks import CW10, METAWORLD_TASKS
 
 HORIZON = 200
 

@@ -24,7 +24,7 @@ from clrl.agents.randomness import REPLAY
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.spaces import TaskSpaces
 from clrl.agents.transition import Transition
-from clrl.compute import best_matmul, reuse_memory, use_matmul
+from clrl.machine.processor import best_matmul, reuse_memory, use_matmul
 
 TASKS, OBSERVATION, ACTION, ROWS = 20, 39, 4, 3_000
 FIELDS: dict[str, dict[str, Any]] = {"packnet": {"retrain_steps": 1}}

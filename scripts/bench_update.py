@@ -24,7 +24,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from clrl.agents.randomness import REPLAY
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.transition import Transition
-from clrl.compute import best_matmul, reuse_memory, use_matmul
+from clrl.machine.processor import best_matmul, reuse_memory, use_matmul
 
 BATCH, ROWS = 128, 10_000
 

@@ -20,7 +20,7 @@ import torch
 from clrl.agents.classifier import Classifier
 from clrl.agents.methods import METHODS, Method
 from clrl.envs.streams import ToyStream
-from clrl.statistics import fresh_sampler, mean_interval
+from clrl.results.statistics import fresh_sampler, mean_interval
 
 FIELDS: dict[str, dict[str, object]] = {
     "finetuning": {},

@@ -14,8 +14,9 @@ LINE = '    "si": SI,\n'
 TEST = """\
 from pathlib import Path
 
-from clrl.agents.classifier import Classifier, ToyStream
+from clrl.agents.classifier import Classifier
 from clrl.agents.methods import METHODS, retreat
+from clrl.envs.streams import ToyStream
 
 
 def test_it_goes_back_all_the_way() -> None:
@@ -27,12 +28,13 @@ def test_it_goes_back_all_the_way() -> None:
 
 
 def test_what_is_tested_is_the_copy() -> None:
-    assert Path(str(retreat.__file__)).resolve().parents[2] == Path(__file__).resolve().parents[2]
+    assert Path(str(retreat.__file__)).resolve().parents[2] == Path(__file__).resolve().parents[3]
 """
 CHECKS = (
-    "tests/agents/test_retreat.py", "tests/agents/test_methods.py", "tests/agents/test_storage.py",
-    "tests/agents/test_settings.py", "tests/agents/test_fields.py", "tests/clrl/test_resources.py",
-    "tests/clrl/test_config.py", "tests/clrl/test_cli.py", "tests/test_scripts.py",
+    "tests/agents/methods/test_retreat.py", "tests/agents/methods/test_methods.py",
+    "tests/agents/test_storage.py", "tests/agents/settings/test_learners.py",
+    "tests/agents/settings/test_fields.py", "tests/clrl/machine/test_resources.py",
+    "tests/clrl/config/test_run.py", "tests/clrl/test_cli.py", "tests/test_scripts.py",
     "tests/test_readme.py",
 )  # fmt: skip
 OF_ALL_METHODS = "test_scripts or test_lists_show or test_help_of_train or test_readme and exists"
@@ -44,7 +46,7 @@ def add_the_example(root: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
     (example,) = [text for text in blocks if "class Retreat" in text]
     (root / "agents/methods/retreat.py").write_text(f'"""Retreat."""\n\n{example}')
-    (root / "tests/agents/test_retreat.py").write_text(TEST)
+    (root / "tests/agents/methods/test_retreat.py").write_text(TEST)
     registry = root / "agents/methods/__init__.py"
     text = registry.read_text()
     assert IMPORT in text and LINE in text

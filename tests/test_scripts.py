@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from clrl import demo, errors
+from clrl import errors
 from clrl.agents.methods import METHODS
-from clrl.envs.tasks import SEQUENCES
-from clrl.flags import look, parse
-from clrl.train import Train, defaults
+from clrl.commands import demo
+from clrl.commands.flags import look, parse
+from clrl.commands.train import Train, defaults
+from clrl.envs.metaworld.tasks import SEQUENCES
 
 CW20 = Path(__file__).parents[1] / "scripts" / "cw20"
 FAKE = """#!/bin/sh

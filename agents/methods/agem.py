@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from clrl.agents import memory
-from clrl.agents.adam import seed_dots
-from clrl.agents.fields import number
 from clrl.agents.learner import Learner
 from clrl.agents.methods.base import Method
+from clrl.agents.networks.adam import seed_dots
 from clrl.agents.randomness import METHOD
+from clrl.agents.settings.fields import number
 
 
 @dataclass

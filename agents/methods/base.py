@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from clrl.agents.fields import check_fields
 from clrl.agents.learner import Learner
-from clrl.agents.settings import SETTINGS
+from clrl.agents.settings.fields import check_fields
+from clrl.agents.settings.learners import SETTINGS
 from clrl.agents.state import Shapes
 
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from clrl.agents import memory
-from clrl.agents.fields import number
 from clrl.agents.learner import Categorical, Gaussian, Learner
 from clrl.agents.methods.base import Method
 from clrl.agents.randomness import METHOD
+from clrl.agents.settings.fields import number
 
 OUTPUT = "output."
 """Start of the names under which a memory keeps what the network said of its examples."""

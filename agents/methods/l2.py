@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from clrl.agents.fields import number
 from clrl.agents.methods.quadratic import QuadraticPenalty
+from clrl.agents.settings.fields import number
 
 
 @dataclass

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from clrl.agents.adam import seed_norms
-from clrl.agents.fields import number
 from clrl.agents.methods.ewc import FisherPenalty
+from clrl.agents.networks.adam import seed_norms
+from clrl.agents.settings.fields import number
 
 
 @dataclass

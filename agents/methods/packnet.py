@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from clrl.agents.fields import number
 from clrl.agents.learner import Learner
 from clrl.agents.methods.base import Method, laid_out_like
 from clrl.agents.randomness import METHOD
+from clrl.agents.settings.fields import number
 from clrl.agents.spaces import task_dtype
 
 

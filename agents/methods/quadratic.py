@@ -10,10 +10,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from clrl.agents.adam import seed_dots
-from clrl.agents.fields import number
 from clrl.agents.learner import Learner
 from clrl.agents.methods.base import Method, laid_out_like
+from clrl.agents.networks.adam import seed_dots
+from clrl.agents.settings.fields import number
 
 Tensors = tuple[Tensor, ...]
 QUANTILES = {"q50": 0.5, "q99": 0.99, "max": 1.0}

@@ -10,12 +10,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from clrl.agents.bayesian import BayesianLinear, kl_divergence
-from clrl.agents.fields import number
 from clrl.agents.learner import Learner
 from clrl.agents.methods.base import Method, laid_out_like
-from clrl.agents.networks import SeedLayerNorm, SeedLinear
+from clrl.agents.networks.bayesian import BayesianLinear, kl_divergence
+from clrl.agents.networks.layers import SeedLayerNorm, SeedLinear
 from clrl.agents.randomness import EVALUATION, METHOD
+from clrl.agents.settings.fields import number
 
 
 @dataclass

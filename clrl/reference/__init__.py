@@ -1,1 +1,1 @@
-"""Published numbers, shipped with the package and read by `clrl.published`."""
+"""Published numbers, shipped with the package and read by `clrl.results.published`."""

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from clrl import demo, errors
+from clrl import errors
+from clrl.commands import demo
+from clrl.config.names import sequence_name
+from clrl.config.sequences import sequence_named
 from clrl.errors import ConfigError
-from clrl.jobs import Job, run_all
-from clrl.names import sequence_name
-from clrl.sequences import sequence_named
-from clrl.signals import end_like_ctrl_c
+from clrl.machine.jobs import Job, run_all
+from clrl.machine.signals import end_like_ctrl_c
 
 HERE = Path(__file__).parent
 SMALL_STEPS, SMALL_EVALS = 20_000, 8

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from clrl import errors
 from clrl.agents.methods import method_class
-from clrl.envs.tasks import SEQUENCES
-from clrl.names import sequence_name
+from clrl.config.names import sequence_name
+from clrl.envs.metaworld.tasks import SEQUENCES
 
 HERE = Path(__file__).parent
 TEXT = """\

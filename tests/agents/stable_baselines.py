@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import Tensor, nn
 
 from clrl.agents import randomness
-from clrl.agents.networks import exact_linear
+from clrl.agents.networks.layers import exact_linear
 from clrl.agents.ppo import ContinualPPO
 
 ENVIRONMENT_SEED = 7

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from clrl.agents.adam import seed_norms
 from clrl.agents.classifier import Classifier
 from clrl.agents.learner import Learner
 from clrl.agents.methods.base import Method
-from clrl.agents.networks import HeadedNetwork, SeedLinear
+from clrl.agents.networks.adam import seed_norms
+from clrl.agents.networks.layers import HeadedNetwork, SeedLinear
 from clrl.agents.randomness import METHOD, REPLAY
 from clrl.agents.state import Shapes
 from clrl.envs.streams import ToyStream

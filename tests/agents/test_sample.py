@@ -14,8 +14,8 @@ from clrl.agents.methods.agem import AGEM
 from clrl.agents.methods.base import Method
 from clrl.agents.methods.multitask import MultiTask
 from clrl.agents.methods.packnet import PackNet
-from clrl.agents.replay import ReplayBuffer
-from clrl.agents.rollout import Rollout
+from clrl.agents.ppo.rollout import Rollout
+from clrl.agents.sac.replay import ReplayBuffer
 from clrl.agents.spaces import task_dtype
 from clrl.envs.streams import ToyStream
 from tests.agents.telling import telling

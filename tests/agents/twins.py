@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from clrl.agents.replay import ReplayBuffer
+from clrl.agents.sac.replay import ReplayBuffer
 
 NOT_COMPARED = {
     "env": "environments are no part of a learner's state",

@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from clrl.envs.schedule import Schedule
-from clrl.results import CONFIG_FILE, METRICS_FILE, RUN_FILE, Record
+from clrl.results.reading import CONFIG_FILE, METRICS_FILE, RUN_FILE, Record
 
 USES_ALL = {
     "multi_head": True,

@@ -9,8 +9,8 @@ import pytest
 
 from clrl import errors
 from clrl.cli import main
-from clrl.flags import look
-from clrl.train import defaults
+from clrl.commands.flags import look
+from clrl.commands.train import defaults
 
 SMALL = ("--preset", "small")
 CW20 = ("--sequence", "CW20")

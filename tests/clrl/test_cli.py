@@ -11,15 +11,11 @@ import yaml
 
 from clrl import errors
 from clrl.agents.methods import METHODS
-from clrl.agents.settings import (
-    SLIPPERY_ANT_PRESET,
-    SMALL_PPO_PRESET,
-    SMALL_PRESET,
-    PPOSettings,
-)
+from clrl.agents.ppo.settings import SLIPPERY_ANT_PRESET, SMALL_PPO_PRESET, PPOSettings
+from clrl.agents.sac.settings import SMALL_PRESET
 from clrl.cli import COMMANDS, main
-from clrl.config import RunConfig
-from clrl.envs.tasks import METAWORLD_TASKS
+from clrl.config.run import RunConfig
+from clrl.envs.metaworld.tasks import METAWORLD_TASKS
 from tests.clrl.synthetic import write_run
 
 SMALL = ("--preset", "small")

@@ -12,23 +12,24 @@ import numpy as np
 import pytest
 import torch
 
-from clrl import errors, protocol
+from clrl import errors
 from clrl.agents.methods import METHODS
 from clrl.agents.sac import ContinualSAC
-from clrl.agents.settings import SACSettings
-from clrl.builder import load_policy, load_trained
-from clrl.config import EvaluationConfig, RunConfig, run_type
-from clrl.costs import estimate
+from clrl.agents.sac.settings import SACSettings
+from clrl.config.evaluation import Evaluation
+from clrl.config.families import MetaWorldSequence
+from clrl.config.presets import base_config
+from clrl.config.run import RunConfig, run_type
 from clrl.envs.schedule import Schedule
 from clrl.errors import ConfigError
-from clrl.evaluator import Evaluation
-from clrl.families import MetaWorldSequence
-from clrl.groups import join
-from clrl.logger import RunLogger
-from clrl.plots import average_performance, plot, task_matrix, task_scores
-from clrl.presets import base_config
-from clrl.results import read_run
-from clrl.tables import table
+from clrl.machine.costs import estimate
+from clrl.results.groups import join
+from clrl.results.reading import read_run
+from clrl.results.tables import table
+from clrl.run import protocol
+from clrl.run.builder import load_policy, load_trained
+from clrl.show.logger import RunLogger
+from clrl.show.plots import average_performance, plot, task_matrix, task_scores
 from tests.clrl.rundirs import lines
 from tests.clrl.synthetic import random_success, write_run
 
@@ -40,7 +41,7 @@ META_WORLD = run_type(MetaWorldSequence, SACSettings)(
     SACSettings(hidden_sizes=(8, 8), batch_size=8, exploration_steps=20, learning_starts=20,
                 train_freq=10, gradient_steps=1, buffer_size=100),
     METHODS["multitask"](),
-    EvaluationConfig(1, stochastic_episodes=1, deterministic_episodes=0),
+    Evaluation(1, stochastic_episodes=1, deterministic_episodes=0),
     seeds=(0, 3),
 )  # fmt: skip
 

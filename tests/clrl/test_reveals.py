@@ -13,11 +13,11 @@ import yaml
 
 from clrl import errors
 from clrl.cli import main
-from clrl.config import RunConfig
+from clrl.config.presets import base_config
+from clrl.config.run import RunConfig
 from clrl.errors import ConfigError
-from clrl.presets import base_config
-from clrl.results import read_run
-from clrl.tables import table
+from clrl.results.reading import read_run
+from clrl.results.tables import table
 from tests.clrl.rundirs import files, lines
 
 WORLDS = "Pendulum-v1?g=10&max_episode_steps=10,Pendulum-v1?g=2&max_episode_steps=10"
@@ -104,7 +104,7 @@ def test_a_table_says_what_was_told_and_used(tmp_path: Path) -> None:
 def test_a_run_that_is_told_nothing_goes_on_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from clrl.logger import RunLogger
+    from clrl.show.logger import RunLogger
 
     assert train(tmp_path / "whole", "finetuning", "nothing") == errors.OK
 

@@ -18,16 +18,18 @@ from typing import Any
 import pytest
 import torch
 
-from clrl import errors, protocol
+from clrl import errors
 from clrl.agents.methods import METHODS
-from clrl.agents.settings import SACSettings
-from clrl.builder import load_policy, load_trained
-from clrl.config import EvaluationConfig, PlacementConfig, RunConfig, run_type
+from clrl.agents.sac.settings import SACSettings
+from clrl.config.evaluation import Evaluation
+from clrl.config.families import MetaWorldSequence
+from clrl.config.run import PlacementConfig, RunConfig, run_type
 from clrl.errors import ConfigError
-from clrl.families import MetaWorldSequence
-from clrl.protocol import run
-from clrl.rundir import RunFile, owned
-from clrl.trainable import AgentOnWorlds
+from clrl.run import protocol
+from clrl.run.builder import load_policy, load_trained
+from clrl.run.directory import RunFile, owned
+from clrl.run.protocol import run
+from clrl.run.trainable import AgentOnWorlds
 from tests.clrl.rundirs import files, lines
 
 tiny = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("tiny_run.py"))))
@@ -36,7 +38,7 @@ META_WORLD = run_type(MetaWorldSequence, SACSettings)(
     MetaWorldSequence(("hammer-v3", "window-close-v3"), steps_per_task=60, horizon=25),
     SACSettings(hidden_sizes=(8, 8), batch_size=8, exploration_steps=20, learning_starts=20,
                 train_freq=10, gradient_steps=1, buffer_size=100),
-    evaluation=EvaluationConfig(2, stochastic_episodes=1, deterministic_episodes=1),
+    evaluation=Evaluation(2, stochastic_episodes=1, deterministic_episodes=1),
     seeds=(0, 3),
 )  # fmt: skip
 

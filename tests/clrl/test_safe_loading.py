@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import clrl
-from clrl.checkpoint import STATE, TENSORS, pack, read_state, read_tensors, write_directory
 from clrl.errors import DamagedData
+from clrl.run.checkpoint import STATE, TENSORS, pack, read_state, read_tensors, write_directory
 
 
 class Bomb:

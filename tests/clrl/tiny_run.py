@@ -23,13 +23,13 @@ import torch
 from clrl import errors
 from clrl.agents.methods import METHODS
 from clrl.agents.sac import ContinualSAC
+from clrl.config.evaluation import Evaluation
 from clrl.envs.interleaved import InterleavedTasks
 from clrl.envs.sequence import TaskSequence
 from clrl.envs.vector import SeedVecEnv
 from clrl.envs.wrappers import OneTask
-from clrl.evaluator import Evaluation
-from clrl.protocol import train
-from clrl.rundir import Busy
+from clrl.run.directory import Busy
+from clrl.run.protocol import train
 
 STEPS_PER_TASK, EVALS_PER_TASK = 90, 3
 

@@ -1,0 +1,1 @@
+"""Networks with a seed axis, and what trains and measures them."""

@@ -1,0 +1,1 @@
+"""Settings of learners: how they are checked, what all have, where they are."""

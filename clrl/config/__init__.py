@@ -1,0 +1,1 @@
+"""The only description of a run, and the names that users type."""

@@ -1,0 +1,100 @@
+"""Functions that make a seed's sequence: by a name that was registered, or by where they stand."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import re
+import sys
+from collections.abc import Callable
+
+from clrl.envs.sequence import TaskSequence
+from clrl.errors import ConfigError
+
+WorldFunction = Callable[[int], TaskSequence]
+ENTRY_POINTS = "clrl.config.worlds"
+
+_registered: dict[str, WorldFunction] = {}
+
+
+def register_world(name: str, function: WorldFunction) -> None:
+    """Give a function(seed) -> TaskSequence a name, so that `--sequence NAME` finds it.
+
+    A package registers its own, without being imported first, through an entry point of the group
+    `clrl.config.worlds`.
+
+    Raises:
+        ValueError: another function has the name, or it is no word.
+    """
+    if not re.fullmatch(r"[A-Za-z][\w-]*", name) or not callable(function):
+        raise ValueError(f"a world's name must be a word and {function!r} callable, got {name!r}")
+    if _registered.setdefault(name, function) is not function:
+        raise ValueError(f"the world {name!r} is registered already, as {_registered[name]}")
+
+
+def world_names() -> list[str]:
+    """Return the names that `--sequence` knows besides tasks and their sequences."""
+    return sorted({*_registered, *_entry_points()})
+
+
+def is_world_function(text: str) -> bool:
+    """Return whether a text is a registered name, or has the form `package.module:function`."""
+    module, colon, name = text.partition(":")
+    dotted = all(part.isidentifier() for part in module.split("."))
+    return text in world_names() or bool(colon and dotted and name.isidentifier())
+
+
+def world_function(text: str) -> WorldFunction:
+    """Return the function of a name, or of `package.module:function`, which is imported.
+
+    Raises:
+        ConfigError: there is none, or its module fails.
+    """
+    if text in _registered:
+        return _registered[text]
+    where = _entry_points().get(text, text)
+    module, _, name = where.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except AttributeError:
+        raise ConfigError(f"world {text!r}: {module} has no {name}") from None
+    except Exception as error:  # whatever the module raises while it is imported
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"world {text!r}: {module} cannot be imported: {reason}") from error
+    if not callable(function):
+        raise ConfigError(f"world {text!r} is {function!r}; it must be a function(seed)")
+    made: WorldFunction = function
+    return made
+
+
+def call_world(function: str, seed: int) -> TaskSequence:
+    """Return what a world function makes for a seed.
+
+    Raises:
+        ConfigError: it fails, or returns something else.
+    """
+    try:
+        sequence = world_function(function)(seed)
+    except ConfigError:
+        raise
+    except Exception as error:  # the user's code
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{function}({seed}) fails: {type(error).__name__}: {reason}") from error
+    if not isinstance(sequence, TaskSequence):
+        raise ConfigError(f"{function}({seed}) returns {sequence!r}; it must be a TaskSequence")
+    return sequence
+
+
+def function_name(function: object) -> str | None:
+    """Return the text that `world_function` reads, None for a function that has none elsewhere."""
+    for name, known in _registered.items():
+        if known is function:
+            return name
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
+    found = getattr(sys.modules.get(str(module)), str(name), None)
+    return f"{module}:{name}" if found is function and module != "__main__" else None
+
+
+def _entry_points() -> dict[str, str]:
+    found = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    return {point.name: point.value for point in found}

@@ -1,0 +1,1 @@
+"""What runs measured: reading, metrics, statistics, tables."""

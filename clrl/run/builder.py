@@ -1,0 +1,182 @@
+"""Learners from configurations, and configurations from learners."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from stable_baselines3.common.vec_env import VecEnv
+
+from clrl.agents.agent import Agent
+from clrl.agents.classifier import Classifier
+from clrl.agents.learner import Learner
+from clrl.agents.methods.base import Method
+from clrl.agents.ppo import ContinualPPO
+from clrl.agents.randomness import environment_seed
+from clrl.agents.sac import ContinualSAC
+from clrl.config.evaluation import Evaluation
+from clrl.config.families import ToySequence
+from clrl.config.run import LoggingConfig, PlacementConfig, RunConfig, run_type
+from clrl.config.schema import CONFIG_FILE
+from clrl.envs.vector import SeedVecEnv
+from clrl.errors import ConfigError, said_as_config_error
+from clrl.machine.resources import stored_rows
+from clrl.run.checkpoint import read_tensors
+from clrl.run.recognise import recognised, stream_config
+from clrl.run.trainable import AgentOnWorlds, ClassifierOnStream, Trainable, worlds_of
+
+
+def build(config: RunConfig) -> Trainable:
+    """Return the fresh learner of a configuration, with its worlds.
+
+    Raises:
+        ConfigError: the worlds cannot be made.
+    """
+    return BUILDERS[config.learner_name](config)
+
+
+def check_worlds(config: RunConfig) -> None:
+    """Make the worlds of every seed once.
+
+    Raises:
+        ConfigError: they cannot be made, or those of two seeds do not fit together.
+    """
+    if not config.sequence.supervised:
+        with said_as_config_error():
+            _worlds(config).close()
+
+
+def _build_agent(kind: type[Agent], config: RunConfig, env: VecEnv | None = None) -> AgentOnWorlds:
+    with said_as_config_error():
+        agent = kind(
+            env or _worlds(config), config.method, _without_empty_rows(config), seeds=config.seeds,
+            parity=config.parity, device=config.placement.device,
+        )  # fmt: skip
+        return AgentOnWorlds(agent)
+
+
+def _worlds(config: RunConfig) -> SeedVecEnv:
+    turns = config.method.interleaved
+    makers = [partial(config.sequence.make, seed, turns) for seed in config.seeds]
+    return SeedVecEnv(makers, [environment_seed(seed) for seed in config.seeds])
+
+
+def _without_empty_rows(config: RunConfig) -> Any:
+    """Return the learner's settings, its store no larger than what the run can put into it.
+
+    Rows that are never filled take no memory, but Linux refuses to promise too many of them.
+    """
+    return config.learner.with_rows(stored_rows(config))
+
+
+def _build_classifier(config: RunConfig) -> ClassifierOnStream:
+    assert isinstance(config.sequence, ToySequence)
+    with said_as_config_error():
+        classifier = Classifier(
+            config.sequence.stream(), config.method, config.learner, seeds=config.seeds,
+            parity=config.parity,
+        )  # fmt: skip
+    return ClassifierOnStream(classifier, config.sequence.schedule)
+
+
+BUILDERS: dict[str, Callable[[RunConfig], Trainable]] = {
+    "sac": partial(_build_agent, ContinualSAC),
+    "ppo": partial(_build_agent, ContinualPPO),
+    "classifier": _build_classifier,
+}
+"""How the learner of a run is made, by its name."""
+
+
+def load_policy(
+    directory: str | Path,
+    task: int | None = None,
+    env: VecEnv | None = None,
+    method: Method | type[Method] | None = None,
+) -> Any:
+    """Return a run's agent (or classifier) with the policy that it had at the end of a task.
+
+    Args:
+        directory: the run directory.
+        task: position of the task; None is the last one that was finished. Of interleaved tasks
+            `k` is the policy after the steps of k + 1 tasks.
+        env: the worlds, a `SeedVecEnv`, of a run whose own have no importable name.
+        method: the class (or an object) of a run's method that has no importable name.
+
+    Raises:
+        ConfigError: the directory holds no run, the task is not finished, or the run's worlds or
+            method have no importable name and are not given.
+        DamagedData: the snapshot is damaged.
+    """
+    return load_trained(directory, task, env, method).learner
+
+
+def load_trained(
+    directory: str | Path,
+    task: int | None = None,
+    env: VecEnv | None = None,
+    method: Method | type[Method] | None = None,
+) -> Trainable:
+    """Return what `load_policy` does, with its worlds."""
+    directory = Path(directory)
+    config = RunConfig.load(directory / CONFIG_FILE, method)
+    found = {int(path.name.partition("-")[0]): path for path in (directory / "tasks").glob("*-*")}
+    if not found or (task is not None and task not in found):
+        what = "no task" if task is None else f"task {task}"
+        raise ConfigError(f"{directory}: {what} is finished, so there is no policy of it")
+    if env is not None and config.learner_name in AGENTS:
+        trained: Trainable = _build_agent(AGENTS[config.learner_name], config, env)
+    else:
+        trained = build(config)
+    trained.load_policy_state(read_tensors(found[max(found) if task is None else task]))
+    return trained
+
+
+AGENTS: dict[str, type[Agent]] = {"sac": ContinualSAC, "ppo": ContinualPPO}
+
+
+def describe(
+    learner: Learner,
+    evaluation: Evaluation,
+    log_every: int,
+    steps_per_task: int | Sequence[int] | None = None,
+) -> tuple[RunConfig, Trainable]:
+    """Return the configuration of a run of a learner made in Python, and the learner to train.
+
+    Args:
+        learner: fresh.
+        evaluation: when and how tasks are evaluated.
+        log_every: steps between lines of `train.jsonl`.
+        steps_per_task: updates on each task, of a classifier; the worlds of an agent say it.
+
+    Raises:
+        ConfigError: settings that do not fit together.
+        ValueError: the learner's worlds are of another kind.
+    """
+    trained: Trainable
+    if isinstance(learner, Classifier):
+        if steps_per_task is None:
+            raise ValueError("steps_per_task is None; a classifier's stream does not say it")
+        sequence = stream_config(learner.stream, steps_per_task)
+        trained = ClassifierOnStream(learner, sequence.schedule)
+    else:
+        assert isinstance(learner, Agent)
+        if steps_per_task is not None:
+            raise ValueError("steps_per_task is for a classifier; an agent's worlds have their own")
+        env = worlds_of(learner)
+        sequence, trained = recognised(env, learner.seeds), AgentOnWorlds(learner)
+    device = str(getattr(learner, "device", "cpu"))
+    config = run_type(type(sequence), type(learner.settings))(
+        sequence=sequence,
+        learner=learner.settings,
+        method=dataclasses.replace(learner.method),
+        evaluation=evaluation,
+        seeds=tuple(learner.seeds),
+        parity=learner.parity,
+        placement=PlacementConfig(device, torch.get_num_threads(), "default"),
+        logging=LoggingConfig(log_every=log_every),
+    )
+    return config, trained

@@ -1,0 +1,217 @@
+"""A run: started, continued or found complete, always by the same call."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clrl import errors
+from clrl.agents.learner import Learner, NonFinite
+from clrl.config.evaluation import Evaluation
+from clrl.config.run import RunConfig
+from clrl.errors import ConfigError, DamagedData
+from clrl.machine import processor as compute
+from clrl.machine.resources import check_resources
+from clrl.machine.signals import Signals
+from clrl.results.reading import RunData, read_run
+from clrl.run.builder import build, check_worlds, describe
+from clrl.run.checkpoint import Checkpoint, Checkpoints, remove_leftovers
+from clrl.run.directory import (
+    Busy,
+    RunFile,
+    check_directory,
+    differences,
+    machine,
+    owned,
+    write_config,
+)
+from clrl.run.evaluator import Row
+from clrl.run.loop import Loop, closing
+from clrl.run.progress import Mirror
+from clrl.run.trainable import Trainable
+
+CODES = {
+    Busy: errors.BUSY,
+    ConfigError: errors.CONFIG,
+    DamagedData: errors.DAMAGED,
+    NonFinite: errors.FAULT,
+}
+
+
+class Silent:
+    """Mirrors nothing."""
+
+    def train(self, rows: Sequence[Row]) -> None:
+        """Do nothing."""
+
+    def metrics(self, rows: Sequence[Row]) -> None:
+        """Do nothing."""
+
+
+def run(config: RunConfig, directory: Path, logger: Mirror) -> int:
+    """Start the run of a directory, continue it, or find it complete.
+
+    Args:
+        config: what to run.
+        directory: where; made if it is not there.
+        logger: gets every row that is recorded.
+
+    Returns:
+        an exit code of `clrl.errors`; what went wrong is written to standard error.
+    """
+
+    def make() -> Trainable:
+        check_resources(config, directory)
+        return build(config)
+
+    placement = config.placement
+    try:
+        if RunFile(directory).values.get("state") != "complete":
+            check_directory(config, directory)
+            check_worlds(config)  # before the directory is made
+        with Signals() as signals, owned(directory), _threads(placement.threads):
+            done = _attempt(config, directory, logger, signals, make, placement.matmul)
+        print(f"{directory}: {'complete' if done else 'was complete already'}")
+        return errors.OK
+    except KeyboardInterrupt as stop:
+        return _say(f"interrupted {stop}; the same command goes on", errors.INTERRUPTED)
+    except (Busy, ConfigError, DamagedData, NonFinite) as error:
+        return _say(str(error), CODES[type(error)])
+    except Exception:
+        return _say(traceback.format_exc(), errors.FAULT)
+
+
+def train(
+    learner: Learner,
+    directory: str | Path,
+    evaluation: Evaluation | None = None,
+    log_every: int = 1000,
+    mirror: Mirror | None = None,
+    steps_per_task: int | Sequence[int] | None = None,
+) -> RunData:
+    """Train a learner over its worlds' sequence; calling it again continues the run.
+
+    Args:
+        learner: a fresh one, even if the run is to be continued. An agent's environments are a
+            `SeedVecEnv` of `TaskSequence`s, of any gymnasium environments.
+        directory: the run directory; made if it is not there.
+        evaluation: when and how tasks are evaluated; by default as in Continual World.
+        log_every: steps between lines of `train.jsonl`.
+        mirror: gets every row that is recorded.
+        steps_per_task: of a classifier: updates on each task, one number or one per task.
+
+    Returns:
+        the record; `clrl.table([directory])` makes a table of it.
+
+    Raises:
+        ConfigError: settings that do not fit together, or the directory holds a run of another
+            configuration.
+        DamagedData: it cannot be continued.
+        Busy: another process owns it.
+        NonFinite: training broke down; the last checkpoint is from before.
+        KeyboardInterrupt: a signal came; the run is saved.
+        ValueError: the learner has trained already, or its worlds are of another kind.
+    """
+    if learner.num_timesteps:
+        raise ValueError(f"the learner has trained {learner.num_timesteps} steps; give a fresh one")
+    config, trained = describe(learner, evaluation or Evaluation(), log_every, steps_per_task)
+    directory = Path(directory)
+    check_directory(config, directory)
+    with Signals() as signals, owned(directory):
+        _attempt(config, directory, mirror or Silent(), signals, lambda: trained)
+    return read_run(directory)
+
+
+def _attempt(
+    config: RunConfig,
+    directory: Path,
+    mirror: Mirror,
+    signals: Signals,
+    make: Callable[[], Trainable],
+    matmul: str | None = None,
+) -> bool:
+    """Bring the run of a directory to its end; return False if there was nothing left to do."""
+    with signals.raising():
+        check_directory(config, directory)
+        run_file = RunFile(directory)
+        if run_file.values.get("state") == "complete":
+            return False
+        checkpoint = Checkpoints(directory / "checkpoints").newest()
+        trained = make()
+        write_config(config, directory)
+        for folder in (".", "checkpoints", "tasks"):
+            remove_leftovers(directory / folder)
+        facts = _facts(run_file, checkpoint, matmul, trained.learner)
+        loop = Loop(config, trained, directory, run_file, signals, mirror)
+    with closing(loop), _state(run_file, loop, facts):
+        loop.go(checkpoint)
+    return True
+
+
+def _facts(
+    run_file: RunFile, checkpoint: Checkpoint | None, matmul: str | None, learner: Any
+) -> dict[str, Any]:
+    """Return what `run.json` says of this process; sets the matrix product."""
+    device = str(getattr(learner, "device", "cpu"))
+    facts = machine(device) | {"threads": torch.get_num_threads()}
+    before = run_file.values
+    if checkpoint is not None and (changes := differences(before, facts)):
+        warnings.warn(f"going on, but not bit for bit: {', '.join(changes)}", stacklevel=2)
+        facts["resumed_inexact"] = True
+    else:
+        facts["resumed_inexact"] = before.get("resumed_inexact", False)
+    if matmul is not None:
+        # Two products differ in their last bits: a run keeps the one it started with.
+        if matmul == "auto":
+            settings = learner.settings
+            matmul = compute.best_matmul(settings.batch_size, max(settings.hidden_sizes))
+        facts["matmul"] = before.get("matmul") or matmul
+        compute.use_matmul(facts["matmul"])
+    return facts
+
+
+@contextmanager
+def _state(run_file: RunFile, loop: Loop, facts: dict[str, Any]) -> Iterator[None]:
+    """Keep `run.json`'s `state` true, whatever happens inside."""
+    run_file.values.pop("fault", None)
+    run_file.update(**facts, state="running")
+    try:
+        yield
+    except KeyboardInterrupt:
+        run_file.update(state="interrupted")
+        raise
+    except DamagedData:
+        raise
+    except Exception as error:
+        step = loop.trained.num_timesteps
+        fault = {"error": type(error).__name__, "message": str(error), "step": step}
+        run_file.update(state="failed", fault=fault)
+        if isinstance(error, NonFinite):
+            raise NonFinite(f"{error} (step {step})") from error
+        raise
+    run_file.update(state="complete")
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """Compute with n threads; put back what this process computed with before."""
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.set_num_threads(n)
+    compute.reuse_memory()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
+
+
+def _say(message: str, code: int) -> int:
+    print(f"clrl: {message}", file=sys.stderr)
+    return code

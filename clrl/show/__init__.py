@@ -1,0 +1,1 @@
+"""How runs are shown: plots, the log, Weights & Biases."""

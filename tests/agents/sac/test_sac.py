@@ -1,0 +1,281 @@
+"""SAC: the numbers of Continual World, and what an update may and may not change."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from clrl.agents import randomness
+from clrl.agents.sac.replay import Batch
+from clrl.agents.sac.sac import ContinualSAC, squash, target_entropy
+from clrl.agents.sac.settings import SACSettings
+from tests.agents.tiny import SETTINGS, fill, randomise, sac, same_bits, vec, weights
+
+
+def log_prob(u: Tensor) -> Tensor:
+    """Return minus the correction of `squash` for pre-squash actions u (and a normal of 0)."""
+    noise, log_std = torch.zeros_like(u), torch.full_like(u, -0.5 * math.log(2.0 * math.pi))
+    return squash(u.unsqueeze(-1), log_std.unsqueeze(-1), noise.unsqueeze(-1))[1]
+
+
+def test_the_correction_is_the_log_of_the_derivative_of_tanh() -> None:
+    u = torch.linspace(-5.0, 5.0, 1001, dtype=torch.float64)
+    expected = torch.log(1.0 - torch.tanh(u).square())
+    torch.testing.assert_close(-log_prob(u), expected, rtol=0, atol=1e-10)
+
+
+def test_the_correction_is_finite_where_the_naive_form_is_not() -> None:
+    u = torch.linspace(-50.0, 50.0, 1001)
+    assert bool(torch.isfinite(log_prob(u)).all())
+    assert bool(torch.isinf(torch.log(1.0 - torch.tanh(u).square())).any())
+
+
+def test_the_correction_has_the_worked_values() -> None:
+    u = torch.tensor([0.3, -2.0, 8.0, -15.0], dtype=torch.float64)
+    expected = torch.tensor([-0.0887, -2.6500, -14.6137, -28.6137], dtype=torch.float64)
+    torch.testing.assert_close(-log_prob(u), expected, rtol=0, atol=5e-5)
+
+
+def test_log_probabilities_are_those_of_torchs_squashed_normal() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mean, log_std, noise = torch.randn(3, 100, 4, generator=generator, dtype=torch.float64)
+    action, ours = squash(mean, log_std, noise)
+    theirs = torch.distributions.TransformedDistribution(
+        torch.distributions.Normal(mean, log_std.exp()),
+        torch.distributions.TanhTransform(cache_size=0),
+    )
+    torch.testing.assert_close(action, torch.tanh(mean + log_std.exp() * noise))
+    inside = action.abs().amax(-1) < 0.999
+    torch.testing.assert_close(
+        ours[inside], theirs.log_prob(action).sum(-1)[inside], rtol=1e-8, atol=1e-8
+    )
+
+
+def test_target_entropies_have_the_worked_values() -> None:
+    assert target_entropy(4, 0.089) == pytest.approx(-4.000721504, abs=1e-9)
+    assert target_entropy(8, 0.089) == pytest.approx(-8.001443008, abs=1e-9)
+
+
+def test_the_defaults_are_continual_worlds() -> None:
+    settings = SACSettings()
+    assert (settings.learning_rate, settings.batch_size, settings.gamma) == (1e-3, 128, 0.99)
+    assert (settings.tau, settings.buffer_size) == (0.005, 1_000_000)
+    assert (settings.adam_beta1, settings.adam_beta2, settings.adam_eps) == (0.9, 0.999, 1e-7)
+    assert settings.hidden_sizes == (256, 256, 256, 256) and settings.layer_norm
+    assert settings.initial_log_alpha == 1.0 and settings.max_grad_norm is None
+    agent = sac()
+    assert bool((agent.log_alpha.value == 1.0).all())
+    assert all(optimizer.keras_eps for optimizer in agent.optimizers.values())
+
+
+def test_targets_start_at_the_critics_and_follow_them_in_closed_form() -> None:
+    agent = sac(seeds=(0, 1))
+    target, critic = agent.flats["target"].flat, agent.flats["critic"].flat
+    assert torch.equal(target, critic)
+    start = torch.randn(target.shape, generator=torch.Generator().manual_seed(0))
+    target.copy_(start)
+    for _ in range(100):
+        agent.after_step()
+    expected = critic + 0.995**100 * (start - critic)
+    torch.testing.assert_close(target, expected, rtol=1e-4, atol=1e-5)
+
+
+def batch_of(agent: ContinualSAC, mixed: bool = False) -> Batch:
+    fill(agent)
+    if mixed:
+        fill(agent, task=1)
+    batch = agent.sample(None, randomness.REPLAY)
+    assert isinstance(batch.task, Tensor) == mixed
+    return batch
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_each_loss_has_gradients_for_its_own_part_only(mixed: bool) -> None:
+    agent = sac(seeds=(0, 1), n_tasks=3)
+    randomise(agent)
+    losses = agent.losses(batch_of(agent, mixed))
+    assert list(losses) == ["actor", "critic", "alpha"]
+    modules = {"actor": agent.actor, "critic": agent.critic, "alpha": agent.log_alpha}
+    for part, loss in losses.items():
+        assert loss.shape == (2,)
+        for other, module in modules.items():
+            gradients = torch.autograd.grad(
+                loss.sum(), list(module.parameters()), retain_graph=True, allow_unused=True
+            )
+            touched = any(g is not None and bool((g != 0).any()) for g in gradients)
+            assert touched == (part == other)
+
+
+def test_a_step_of_one_part_leaves_the_other_parts_alone() -> None:
+    for part in ("actor", "critic", "alpha"):
+        agent = sac(seeds=(0, 1))
+        losses = agent.losses(batch_of(agent))
+        before = weights(agent)
+        agent.take_gradients({part: losses[part]})
+        for optimizer in agent.optimizers.values():
+            optimizer.step()
+        changed = {
+            name.split(".")[0]
+            for name, w in weights(agent).items()
+            if not same_bits(w, before[name])
+        }
+        assert changed == {part}
+
+
+def test_the_gradient_of_alpha_touches_only_tasks_in_the_batch() -> None:
+    agent = sac(seeds=(0, 1), n_tasks=3)
+    agent.update(batch_of(agent, mixed=True))  # tasks 0 and 1
+    value = agent.log_alpha.value
+    assert bool((value[:, :2] != 1.0).all()) and bool((value[:, 2] == 1.0).all())
+
+
+def test_gradients_of_a_seed_come_from_its_own_loss() -> None:
+    agent = sac(seeds=(0, 1))
+    losses = agent.losses(batch_of(agent))
+    gradients = torch.autograd.grad(losses["actor"][0], list(agent.actor.parameters()))
+    assert all(bool((g[1] == 0).all()) for g in gradients)
+    assert all(bool((g[0] != 0).any()) for g in gradients)
+
+
+def test_heads_and_alphas_of_other_tasks_keep_their_bits_after_the_switch() -> None:
+    agent = sac(seeds=(0, 1), n_tasks=3)
+    agent.learn(60)
+    before = weights(agent)
+    agent.learn(60)
+    assert agent.task == 1 and agent.n_updates == 100
+    after = weights(agent)
+    for part, outputs in (("actor", 4), ("critic", 1)):
+        for name in ("head.weight", "head.bias"):
+            old, new = before[f"{part}.{name}"], after[f"{part}.{name}"]
+            axis = 1 if part == "actor" else 2
+            pieces = zip(old.split(outputs, axis), new.split(outputs, axis), strict=True)
+            assert [same_bits(a, b) for a, b in pieces] == [True, False, True]
+    old, new = before["alpha.value"], after["alpha.value"]
+    assert [same_bits(old[:, k], new[:, k]) for k in range(3)] == [True, False, True]
+
+
+def test_without_a_reset_adam_keeps_moving_the_old_head() -> None:
+    agent = sac(reset_optimizer=False)
+    agent.learn(60)
+    before = weights(agent)["actor.head.weight"]
+    agent.learn(60)
+    assert not same_bits(before[:, :4], weights(agent)["actor.head.weight"][:, :4])
+
+
+@pytest.mark.parametrize("multi_head", [True, False])
+def test_the_task_does_not_change_the_action_when_heads_are_identical(multi_head: bool) -> None:
+    agent = sac(n_tasks=3, multi_head=multi_head)
+    if multi_head:
+        head = agent.actor.head
+        with torch.no_grad():
+            head.weight.copy_(head.weight[:, :4].repeat(1, 3, 1))
+    features = np.random.default_rng(0).normal(size=(1, 5, 3)).astype(np.float32)
+    noise = np.zeros((1, 5, 2), np.float32)
+    actions = [agent.act_on_features(features, task, noise) for task in range(3)]
+    assert np.array_equal(actions[0], actions[1]) and np.array_equal(actions[0], actions[2])
+
+
+def test_a_network_that_sees_the_task_acts_differently_on_each() -> None:
+    agent = sac(n_tasks=3, multi_head=False, hide_task_id=False)
+    features = np.ones((1, 5, 3), np.float32)
+    actions = [
+        agent.act_on_features(features, task, np.zeros((1, 5, 2), np.float32)) for task in (0, 1)
+    ]
+    assert not np.array_equal(actions[0], actions[1])
+
+
+class Counted(ContinualSAC):
+    """SAC that only notes at which steps of the task it acts uniformly, and would update."""
+
+    def explore(self, features: np.ndarray) -> np.ndarray:
+        state = self.streams.state()["exploration"]
+        actions = super().explore(features)
+        if self.streams.state()["exploration"] != state:
+            self.uniform.append(self.task_step)
+        return actions
+
+    def update(self, batch: Any) -> dict[str, Tensor]:
+        self.updates.append((self.task_step, int(self.buffer.size[0])))
+        self.n_updates += 1
+        return {}
+
+    def sample(self, n: int | None, role: int, task: int | None = None) -> Any:
+        return None
+
+    def build(self) -> None:
+        super().build()
+        self.uniform: list[int] = []
+        self.updates: list[tuple[int, int]] = []
+
+
+def test_every_task_explores_and_starts_to_learn_anew() -> None:
+    agent = Counted(vec(), **SETTINGS)
+    for _ in range(2):
+        agent.uniform, agent.updates = [], []
+        agent.learn(60)
+        assert agent.uniform == list(range(21))  # exploration_steps + 1
+        assert agent.updates[0] == (11, 11)  # learning_starts + 1 transitions
+        assert [step for step, _ in agent.updates] == [
+            s for s in range(11, 60, 5) for _ in range(5)
+        ]
+
+
+def test_a_task_of_a_million_steps_takes_999000_updates() -> None:
+    agent = Counted(sac().env, hidden_sizes=(8,), buffer_size=10, device="cpu")
+    agent.task_open = True
+    fill(agent, 5)
+    for step in range(1, 1_000_001):
+        agent.task_step = step
+        agent.train_if_due()
+    assert agent.n_updates == 999_000
+    assert agent.updates[0][0] == 1_001 and agent.updates[49][0] == 1_001
+    assert agent.updates[50][0] == 1_051
+
+
+def test_a_task_starts_with_10001_uniform_actions() -> None:
+    agent = Counted(sac().env, hidden_sizes=(8,), buffer_size=10, device="cpu")
+    for agent.task_step in range(10_050):
+        agent.explore(np.zeros((1, 3), np.float32))
+    assert agent.uniform == list(range(10_001))
+
+
+def counts(agent: ContinualSAC) -> list[int]:
+    return [agent.optimizers[part].step_count for part in ("actor", "critic", "alpha")]
+
+
+def test_the_original_counts_the_steps_of_all_parts_together_and_through_a_reset() -> None:
+    ours, original = (ContinualSAC(vec(), parity=p, **SETTINGS) for p in ("clean", "original"))
+    for agent in (ours, original):
+        agent.learn(60)
+    assert (counts(ours), counts(original)) == ([50] * 3, [150] * 3)
+    assert not same_bits(weights(ours)["actor.head.bias"], weights(original)["actor.head.bias"])
+    for agent in (ours, original):
+        agent.learn(1)  # the second task begins
+    assert (counts(ours), counts(original)) == ([0] * 3, [150] * 3)
+    assert not original.optimizers["actor"].exp_avg_sq.any()
+
+
+def test_a_restored_agent_of_the_original_kind_goes_on_bit_for_bit() -> None:
+    first, other = (ContinualSAC(vec(), parity="original", **SETTINGS) for _ in range(2))
+    first.learn(70)
+    other.load_state_dict(first.state_dict())
+    for agent in (first, other):
+        agent.update(agent.sample(None, randomness.REPLAY))
+    assert counts(first) == counts(other)
+    a, b = weights(first), weights(other)
+    assert all(same_bits(a[name], b[name]) for name in a)
+
+
+def test_a_new_critic_is_a_new_network() -> None:
+    agent = sac(reset_critic=True)
+    agent.learn(60)
+    agent.end_task()
+    agent.start_task(1)
+    critic, target = agent.critic, agent.flats["target"].flat
+    assert torch.equal(target, agent.flats["critic"].flat)
+    assert critic.core.norm is not None
+    assert bool((weights(agent)["critic.core.layers.0.bias"] == 0).all())
+    assert bool((critic.core.norm.weight == 1).all()) and bool((critic.core.norm.bias == 0).all())

@@ -1,0 +1,100 @@
+"""Published numbers: as published, found from an installed package, and beside ours."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clrl import errors
+from clrl.agents.methods import METHODS
+from clrl.cli import main
+from clrl.results.published import METRICS, read_published
+from clrl.results.rows import Estimate
+from clrl.results.tables import table
+from tests.clrl.results.test_metrics import SUCCESS
+from tests.clrl.synthetic import random_success, write_run
+
+TASKS = ("hammer-v3", "push-v3", "reach-v3")
+
+# The authors' own later run of the same table, awarelab/continual_world,
+# examples/results/report_2021_12_15__20_06_56/results.csv: performance, forgetting, transfer.
+RERUN = {
+    "agem": (0.0701, 0.7137, 0.1507),
+    "ewc": (0.6034, 0.0211, -0.1847),
+    "finetuning": (0.0545, 0.7342, 0.2018),
+    "l2": (0.4334, 0.0171, -0.7295),
+    "mas": (0.5113, 0.0028, -0.5202),
+    "packnet": (0.8032, -0.0026, 0.1797),
+    "perfect-memory": (0.1214, 0.0748, -1.3375),
+    "vcl": (0.4773, 0.0078, -0.4778),
+    "multitask": (0.506,),
+    "multitask-popart": (0.6489,),
+}
+
+
+def cells(text: str) -> dict[str, list[str]]:
+    """The rows of the table of published numbers, by method."""
+    lines = text.split("### Beside the published numbers")[1].splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    return {row[0]: row[1:] for row in rows[2:]}
+
+
+def test_every_number_is_that_of_the_authors_own_rerun_within_its_spread() -> None:
+    rows = {row.method: row for row in read_published()}
+    assert set(rows) == {*RERUN, "clonex", "RT"} and set(rows) - {"RT"} <= set(METHODS)
+    for method, numbers in RERUN.items():
+        for metric, number in zip(METRICS, numbers, strict=False):
+            assert getattr(rows[method], metric).value == pytest.approx(number, abs=0.035)
+
+
+def test_every_value_lies_in_its_interval() -> None:
+    for row in read_published():
+        for estimate in (getattr(row, metric) for metric in METRICS):
+            if estimate.interval is not None:
+                assert estimate.interval[0] <= estimate.value <= estimate.interval[1]
+
+
+def test_our_rows_stand_beside_the_published_ones(tmp_path: Path) -> None:
+    for name in ("ewc", "reset"):
+        write_run(tmp_path / name, SUCCESS, TASKS, method={"name": name})
+    text = table([tmp_path]).markdown(published=True)
+    rows = cells(text)
+    assert list(rows) == [row.method for row in read_published()] + ["reset"]
+    assert rows["ewc"][:4] == ["2", "0.63 [0.59, 0.67]", "0.60 [0.56, 0.64]", "0.02 [-0.05, 0.09]"]
+    assert rows["packnet"][:3] == ["–", "–", "0.80 [0.79, 0.82]"]
+    assert rows["reset"][:3] == ["2", "0.63 [0.59, 0.67]", "–"]
+    assert rows["clonex"] == ["–", "–", "0.87 [–]", "–", "–", "–", "0.54 [–]"]
+    assert "Meta-World v1, ours of v3" in text and "not a target" in text
+    assert "published" not in table([tmp_path]).markdown()
+
+
+def test_rows_of_several_sequences_are_told_apart(tmp_path: Path) -> None:
+    ewc = {"name": "ewc"}
+    write_run(tmp_path / "a", SUCCESS, TASKS, method=ewc, sequence={"name": "one"})
+    write_run(tmp_path / "b", random_success(2, 6, 2), TASKS[:2], method=ewc)
+    write_run(tmp_path / "c", random_success(2, 6, 1), ["window-close-v3"])  # no sequence
+    rows = cells(table([tmp_path]).markdown(published=True))
+    ours = [name for name in rows if name.startswith("ewc")]
+    assert ours == ["ewc, one (3 x 6,000 steps)", "ewc, made-up (2 x 6,000 steps)"]
+    assert [rows[name][0] for name in ours] == ["2", "2"] and rows["finetuning"][0] == "–"
+
+
+def test_the_command_prints_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(write_run(tmp_path / "run", SUCCESS, TASKS))
+    assert main(["table", run, "--published"]) == errors.OK
+    assert cells(capsys.readouterr().out)["finetuning"][2] == Estimate(0.05, (0.05, 0.06)).text()
+    assert main(["table", run, "--published", "--json"]) == errors.OK
+    content = json.loads(capsys.readouterr().out)
+    assert content["published"][0]["performance"] == {"value": 0.05, "interval": [0.05, 0.06]}
+
+
+def test_an_installed_package_has_them(tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    out = str(tmp_path)
+    words = ["-q", "egg_info", "--egg-base", out, "build_py", "--build-lib", out]
+    command = [sys.executable, "-c", "from setuptools import setup; setup()", *words]
+    subprocess.run(command, cwd=root, check=True, capture_output=True, timeout=60)
+    installed = tmp_path / "clrl" / "reference" / "cw20.yaml"
+    assert installed.read_bytes() == (root / "clrl" / "reference" / "cw20.yaml").read_bytes()

@@ -1,0 +1,247 @@
+"""Tables: what is joined, what is matched, what is left out and said."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clrl.errors import ConfigError, DamagedData
+from clrl.results.metrics import auc, forgetting, performance
+from clrl.results.statistics import fresh_sampler, mean_interval
+from clrl.results.tables import Table, table
+from clrl.results.told import NOTE
+from tests.clrl.results.test_metrics import REFERENCES, SUCCESS
+from tests.clrl.synthetic import USES_NOTHING, economical, random_success, write_run
+
+TASKS = ("hammer-v3", "push-v3", "reach-v3")
+METHODS = {
+    "finetuning": SimpleNamespace(uses_task_boundaries=False, uses_task_id=False),
+    "ewc": SimpleNamespace(uses_task_boundaries=True, uses_task_id=False),
+}
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clrl.agents.methods.METHODS", METHODS)
+
+
+def write_references(root: Path, tasks: tuple[str, ...] = TASKS, **changes: Any) -> None:
+    """Two runs per task whose six equal rates are the worked example's areas."""
+    for task, name in enumerate(TASKS):
+        if name in tasks:
+            curves = np.repeat(REFERENCES[:, task, None, None], 6, axis=1)
+            write_run(root / name, curves, [name], **changes)
+
+
+def row(result: Table, index: int = 0) -> dict[str, Any]:
+    """A row of the first table's JSON."""
+    found = json.loads(result.json())["tables"][0]["rows"][index]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_worked_example_comes_out_of_run_directories(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run(
+            tmp_path / f"ewc-{seed}",
+            SUCCESS[[seed]],
+            TASKS,
+            seeds=[seed],
+            method={"name": "ewc", "coef": 1e4},
+        )
+    write_references(tmp_path / "references")
+
+    result = table([tmp_path])
+
+    assert "| ewc | 2 | 0.63 [0.59, 0.67] | 0.02 [-0.05, 0.09] | 0.17 [0.10, 0.23] | -0.03 | " in (
+        result.markdown()
+    )
+    numbers = row(result)
+    assert numbers["performance"]["interval"] == pytest.approx([0.586667, 0.673333], abs=5e-7)
+    assert numbers["forgetting"]["interval"] == pytest.approx([-0.046667, 0.086667], abs=5e-7)
+    assert numbers["forward_transfer"]["value"] == pytest.approx(0.1701926385, abs=5e-11)
+    assert numbers["forward_transfer"]["interval"] == pytest.approx(
+        [0.0954106280, 0.2327380952], abs=5e-11
+    )
+    assert numbers["forward_transfer"]["per_task"] == pytest.approx(
+        [0.0441177, 0.3684211, 0.0980392], abs=6e-8
+    )
+    assert numbers["forward_transfer"]["unnormalized"] == pytest.approx(0.1)
+    assert numbers["performance"]["last_evaluation"] == pytest.approx(0.65)
+    assert numbers["forgetting"]["last_evaluation"] == pytest.approx(0.30)
+    assert numbers["forgetting"]["without_last_task"] == pytest.approx(0.03)
+    assert result.problems == []
+
+
+def test_rows_stand_in_the_order_of_the_methods_with_what_these_use(tmp_path: Path) -> None:
+    for name in ("ewc", "finetuning", "from-the-future"):
+        write_run(tmp_path / name, SUCCESS, TASKS, method={"name": name}, learner=USES_NOTHING)
+
+    text = table([tmp_path]).markdown()
+
+    lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+    assert [[line[0], *line[-2:]] for line in lines] == [
+        ["| finetuning", "no", "no |"],
+        ["| ewc", "yes", "no |"],
+        ["| from-the-future", "?", "? |"],
+    ]
+    assert text.count(NOTE) == 1
+
+
+def test_tables_without_all_cells_equal_those_with_all(tmp_path: Path) -> None:
+    write_run(tmp_path / "all" / "run", SUCCESS, TASKS)
+    write_run(tmp_path / "few" / "run", economical(SUCCESS), TASKS)
+    write_references(tmp_path / "references")
+
+    every, few = (
+        row(table([tmp_path / name], [tmp_path / "references"])) for name in ("all", "few")
+    )
+
+    for key in ("performance", "forgetting", "backward_transfer", "auc", "forward_transfer"):
+        assert every[key] == few[key]
+
+
+def test_seeds_of_several_directories_are_joined_in_order(tmp_path: Path) -> None:
+    success = random_success(5, 5, 3)
+    write_run(tmp_path / "a", success[3:], TASKS, seeds=(3, 4), placement={"device": "cuda"})
+    write_run(tmp_path / "b", success[[1, 0, 2]], TASKS, seeds=(1, 0, 2))
+
+    numbers = row(table([tmp_path]))
+
+    assert (numbers["n"], numbers["seeds"]) == (5, [0, 1, 2, 3, 4])
+    assert numbers["performance"]["per_seed"] == performance(success).tolist()
+    assert tuple(numbers["performance"]["interval"]) == mean_interval(
+        performance(success), fresh_sampler()
+    )
+    assert numbers["forgetting"]["per_task"] == forgetting(success).mean(axis=0).tolist()
+    assert numbers["auc"] == auc(success).tolist()
+
+
+def test_the_same_seed_twice_is_refused_and_both_directories_named(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", SUCCESS, TASKS, seeds=(0, 1))
+    write_run(tmp_path / "b", SUCCESS, TASKS, seeds=(1, 2))
+
+    with pytest.raises(ConfigError, match="seed 1 .*/a and in .*/b"):
+        table([tmp_path])
+
+
+def test_the_same_directory_twice_counts_once(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", SUCCESS, TASKS)
+    assert row(table([run, tmp_path, run / ".." / "a"]))["n"] == 2
+
+
+def test_rows_of_one_method_are_told_apart_by_their_settings(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", SUCCESS, TASKS, method={"name": "ewc", "coef": 1.0})
+    write_run(tmp_path / "b", SUCCESS, TASKS, method={"name": "ewc", "coef": 10.0})
+    write_run(tmp_path / "c", SUCCESS, TASKS, evaluation={"stochastic_episodes": 20})
+
+    labels = [row(table([tmp_path]), index)["label"] for index in range(3)]
+
+    assert labels == [
+        "finetuning (evaluation.stochastic_episodes=20)",
+        "ewc (coef=1.0, evaluation.stochastic_episodes=10)",
+        "ewc (coef=10.0, evaluation.stochastic_episodes=10)",
+    ]
+
+
+def test_a_method_on_two_learners_is_told_apart_by_the_learner_alone(tmp_path: Path) -> None:
+    success = np.full((1, 4, 2), 0.5)
+    sac = {"name": "sac", "batch_size": 128, "tau": 0.01}
+    ppo = {"name": "ppo", "batch_size": 64, "n_steps": 500}
+    for k, learner in enumerate((sac, ppo)):
+        write_run(tmp_path / str(k), success, ["a", "b"], learner=learner)
+    (section,) = table([tmp_path]).sections
+    assert [row.label for row in section.rows] == [
+        "finetuning (learner.name=sac)",
+        "finetuning (learner.name=ppo)",
+    ]
+
+
+def test_different_sequences_have_separate_tables(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", SUCCESS, TASKS)
+    write_run(tmp_path / "b", SUCCESS, TASKS[::-1])
+    write_run(tmp_path / "c", SUCCESS, TASKS, sequence={"horizon": 500})
+
+    text = table([tmp_path]).markdown()
+
+    assert text.count("### made-up: 3 tasks of 6,000 steps") == 3
+    assert "horizon 500" in text
+
+
+def test_what_a_sequence_reveals_makes_a_row_with_its_label_and_a_sentence(tmp_path: Path) -> None:
+    for reveals in ("task", "boundaries", "nothing"):
+        write_run(tmp_path / reveals, SUCCESS, TASKS, sequence={"reveals": reveals})
+
+    result = table([tmp_path])
+
+    (section,) = result.sections
+    assert [row.label for row in section.rows] == [
+        f"finetuning (reveals={reveals})" for reveals in ("boundaries", "nothing", "task")
+    ]
+    sentence = "finetuning (reveals=nothing): The sequence tells neither when its task changes"
+    assert f"* {sentence} nor which one it is." in result.markdown()
+    alone = table([tmp_path / "nothing"]).markdown()
+    assert "| finetuning | 2 |" in alone and "* The sequence tells neither when" in alone
+
+
+def test_one_seed_has_a_value_and_no_interval(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", SUCCESS[:1], TASKS)
+
+    result = table([tmp_path])
+
+    assert "| finetuning | 1 | 0.59 [–] | 0.09 [–] | – | -0.13 |" in result.markdown()
+    assert "One seed has no interval" in result.markdown()
+    assert row(result)["performance"]["interval"] is None
+
+
+@pytest.mark.parametrize("state", ["running", "interrupted", "failed"])
+def test_an_unfinished_run_is_left_out_and_named(tmp_path: Path, state: str) -> None:
+    write_run(tmp_path / "a", SUCCESS[:1], TASKS)
+    cut = SUCCESS[1:].copy()
+    cut[:, 7:] = np.nan
+    write_run(tmp_path / "b", cut, TASKS, seeds=[1], state=state)
+
+    result = table([tmp_path])
+
+    assert row(result)["n"] == 1
+    problem = result.problems[0]
+    assert f"b is {state}, evaluated up to step 7,000 of 18,000: left out" in problem
+    assert problem in result.markdown()
+
+
+def test_a_missing_cell_is_named_by_task_step_and_seed(tmp_path: Path) -> None:
+    gap = SUCCESS.copy()
+    gap[1, 16, 0] = np.nan
+    write_run(tmp_path / "a", gap, TASKS, seeds=(4, 7))
+
+    result = table([tmp_path])
+
+    (problem,) = result.problems
+    assert "no evaluation of task 0 (hammer-v3) at step 17,000 for seed 7" in problem
+    assert json.loads(result.json())["tables"][0]["rows"] == []
+
+
+def test_seeds_that_only_other_rows_have_are_named(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", SUCCESS, TASKS)
+    write_run(tmp_path / "b", SUCCESS[:1], TASKS, method={"name": "ewc"})
+
+    assert "ewc lacks seeds that other rows have: 1." in table([tmp_path]).problems
+
+
+def test_an_inexact_resume_is_said(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", SUCCESS, TASKS)
+    (run / "run.json").write_text('{"state": "complete", "resumed_inexact": true}')
+
+    assert f"* {run} was resumed inexactly." in table([tmp_path]).markdown()
+
+
+def test_a_damaged_run_stops_the_table(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", SUCCESS, TASKS)
+    text = (run / "metrics.jsonl").read_text()
+    (run / "metrics.jsonl").write_text(text.replace('"seq": 3,', '"seq": ,'))
+
+    with pytest.raises(DamagedData, match="line 4 is not JSON"):
+        table([tmp_path])

@@ -1,0 +1,199 @@
+"""Runs made in Python are opened, evaluated and continued like those of the command line."""
+
+from __future__ import annotations
+
+import runpy
+import textwrap
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from clrl import errors
+from clrl.agents.classifier import Classifier
+from clrl.agents.methods.base import Method
+from clrl.agents.methods.ewc import EWC
+from clrl.agents.randomness import environment_seed
+from clrl.agents.sac import ContinualSAC
+from clrl.cli import main
+from clrl.config.evaluation import Evaluation
+from clrl.config.families import (
+    CustomSequence,
+    FunctionSequence,
+    GymnasiumSequence,
+    MetaWorldSequence,
+)
+from clrl.config.run import RunConfig
+from clrl.envs.metaworld import continual_world
+from clrl.envs.sequence import TaskSequence
+from clrl.envs.streams import ToyStream
+from clrl.envs.vector import SeedVecEnv
+from clrl.errors import ConfigError
+from clrl.run.builder import load_policy, load_trained
+from clrl.run.protocol import train
+from clrl.run.recognise import recognised
+from tests.clrl.rundirs import lines
+
+tiny = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "tiny_run.py")))
+SHORT: dict[str, Any] = {
+    "hidden_sizes": (8, 8),
+    "batch_size": 8,
+    "exploration_steps": 10,
+    "learning_starts": 10,
+}
+EVALUATION = Evaluation(2, stochastic_episodes=1, deterministic_episodes=1)
+
+
+def swings(seed: int = 0) -> TaskSequence:
+    make = partial(gym.make, "Pendulum-v1", max_episode_steps=10)
+    return TaskSequence([partial(make, g=10.0 + seed), partial(make, g=2.0)], [40, 20], ["a", "b"])
+
+
+def agent_in(makers: Any, method: Method | None = None, seeds: Any = (0, 3)) -> ContinualSAC:
+    env = SeedVecEnv(makers, [environment_seed(seed) for seed in seeds])
+    return ContinualSAC(env, method, seeds=seeds, device="cpu", **SHORT)
+
+
+def test_worlds_that_a_configuration_can_make_again_are_recognised() -> None:
+    def of(*makers: Any) -> Any:
+        return recognised(SeedVecEnv(makers, range(len(makers))), range(len(makers)))
+
+    found = of(partial(swings, 0), partial(swings, 0))
+    assert isinstance(found, GymnasiumSequence) and found.tasks == ("a", "b")
+    assert found.worlds[1] == "Pendulum-v1?max_episode_steps=10&g=2.0"
+    assert found.steps_per_task == (40, 20)
+    own = of(partial(swings, 0), partial(swings, 1))  # every seed its own worlds
+    assert isinstance(own, FunctionSequence) and own.function == f"{__name__}:swings"
+    assert isinstance(of(lambda: swings(0), lambda: swings(1)), CustomSequence)
+    tasks = ("push-v3", "reach-v3", "push-v3")
+    world = of(partial(continual_world, tasks, 50, reveals="boundaries", horizon=20))
+    assert world == MetaWorldSequence(tasks, 50, "boundaries", horizon=20)
+    for sequence in (found, world):
+        assert sequence.make(0).schedule == sequence.schedule
+
+
+def test_a_run_of_registered_worlds_is_opened_as_it_was(tmp_path: Path, capsys: Any) -> None:
+    train(agent_in([swings, swings], EWC(fisher_batches=1)), tmp_path, EVALUATION)
+    trained = load_trained(tmp_path)
+    rows = trained.evaluate([0, 1], 60, EVALUATION)
+    trained.close()
+    recorded = lines(tmp_path / "metrics.jsonl")[-len(rows) :]
+    assert [{"seq": r["seq"], **row} for r, row in zip(recorded, rows, strict=True)] == recorded
+    assert main(["evaluate", str(tmp_path), "--episodes", "2"]) == errors.OK
+    assert "return in 2 episodes, seeds 0 3, mean" in capsys.readouterr().out
+    assert RunConfig.load(tmp_path / "config.yaml").sequence.tasks == ("a", "b")
+
+
+def test_a_run_without_importable_names_says_how_it_is_opened(tmp_path: Path, capsys: Any) -> None:
+    class Mine(Method):
+        """Does nothing, under a name that nobody else can import."""
+
+    def make() -> Any:
+        return agent_in([lambda: swings(0), lambda: swings(1)], Mine())
+
+    train(make(), tmp_path, EVALUATION)
+    last = [row["return"] for row in lines(tmp_path / "metrics.jsonl")[-8:]]
+    before = lines(tmp_path / "metrics.jsonl")
+    train(make(), tmp_path, EVALUATION)  # found complete
+    assert lines(tmp_path / "metrics.jsonl") == before
+    assert main(["evaluate", str(tmp_path)]) == errors.CONFIG
+    assert "Mine" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="made in Python.*load_policy"):
+        load_policy(tmp_path, method=Mine)
+    agent = load_policy(tmp_path, env=make().get_env(), method=Mine)
+    assert agent.seeds == (0, 3)
+    trained = load_trained(tmp_path, 1, make().get_env(), Mine())
+    assert [row["return"] for row in trained.evaluate([0, 1], 60, EVALUATION)] == last
+    assert main(["table", str(tmp_path)]) == errors.OK
+    assert main(["plot", str(tmp_path), "--out", str(tmp_path / "plots")]) == errors.OK
+
+
+def test_a_function_s_worlds_and_a_module_s_method_serve_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        textwrap.dedent("""
+        from dataclasses import dataclass
+        from functools import partial
+        import gymnasium as gym
+        from clrl import Method, TaskSequence
+
+        def swings(seed):
+            makers = [partial(gym.make, "Pendulum-v1", g=g + seed) for g in (10.0, 2.0)]
+            return TaskSequence(makers, [30, 20], reveals="boundaries")
+
+        @dataclass
+        class Patient(Method):
+            \"\"\"Waits.\"\"\"
+            patience: int = 1
+            \"\"\"How long.\"\"\"
+        """)
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [""] + __import__("sys").path)
+    words = "train mine:Patient --patience 7 --sequence mine:swings --seeds 0,2 --out run"
+    words += " --evals-per-task 1 --stochastic-episodes 1 --sac.exploration-steps 5"
+    words += " --sac.learning-starts 5 --sac.hidden-sizes 8 8"
+    assert main(words.split()) == errors.OK
+    config = RunConfig.load(Path("run/config.yaml"))
+    assert config.method_name == "mine:Patient" and vars(config.method)["patience"] == 7
+    assert (config.sequence.reveals, config.learner.multi_head) == ("boundaries", False)
+    trained: Any = load_trained("run")
+    gravities = [[w().unwrapped.g for w in env.makers] for env in trained.env.envs]
+    assert gravities == [[10, 2], [12, 4]]
+    trained.close()
+    assert main(words.split()) == errors.OK
+    assert "run: was complete already" in capsys.readouterr().out
+
+
+class Rewarded(gym.Env):
+    """Five steps of one reward; a rich world reports success."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (2,))
+    action_space = gym.spaces.Box(-1.0, 1.0, (1,))
+
+    def __init__(self, reward: float) -> None:
+        self.reward = reward
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: np.ndarray) -> Any:
+        self.steps += 1
+        info = {"success": 1.0} if self.reward == 100.0 else {}
+        return np.zeros(2, np.float32), self.reward, False, self.steps == 5, info
+
+
+def test_every_seed_is_trained_and_evaluated_in_its_own_worlds(tmp_path: Path) -> None:
+    def worlds(reward: float) -> TaskSequence:
+        return TaskSequence([partial(Rewarded, reward)] * 2, 30)
+
+    data = train(
+        agent_in([partial(worlds, 1.0), partial(worlds, 100.0)]), tmp_path, EVALUATION, log_every=30
+    )
+    assert data.returns.tolist() == [[[5.0, 5.0]] * 4, [[500.0, 500.0]] * 4]
+    assert np.isnan(data.success[0]).all() and (data.success[1] == 1).all()
+    trained = [row for row in lines(tmp_path / "train.jsonl") if "event" not in row]
+    assert [(row["return_mean"], row["success_mean"]) for row in trained] == [
+        (5.0, None), (500.0, 1.0),
+    ] * 2  # fmt: skip
+
+
+def test_the_last_policy_of_more_than_a_hundred_tasks_is_that_of_the_last(tmp_path: Path) -> None:
+    stream = ToyStream(n_tasks=102, dim=2, examples=4)
+    learner = Classifier(stream, hidden_sizes=(4,))
+    train(learner, tmp_path, Evaluation(1, tasks="economical"), steps_per_task=1)
+    last = load_policy(tmp_path)
+    assert torch.equal(last.flats["classifier"].flat, learner.flats["classifier"].flat)
+    assert not torch.equal(
+        load_policy(tmp_path, 99).flats["classifier"].flat, last.flats["classifier"].flat
+    )
+    with pytest.raises(ConfigError, match="task 102 is finished"):
+        load_policy(tmp_path, 102)

@@ -1,0 +1,31 @@
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from clrl.results.record import Record
+from clrl.run.progress import Progress
+from clrl.run.protocol import Silent
+
+
+def test_a_reported_number_that_is_not_defined_yet_is_null(tmp_path: Path) -> None:
+    reports = {"method/importance/q99": [2.0, float("nan")], "gradient/rl": [float("inf"), 1.0]}
+    record = Record(tmp_path / "train.jsonl")
+    learner: Any = SimpleNamespace(seeds=(0, 3), losses_log=lambda: reports, num_timesteps=5)
+    Progress(learner, record, 5, lambda step: 0, Silent()).count(())
+    rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    assert [row["method/importance/q99"] for row in rows] == [2.0, None]
+    assert [row["gradient/rl"] for row in rows] == [None, 1.0]
+
+
+def test_what_an_episode_does_not_tell_is_null_and_its_means_are_of_what_is_known(
+    tmp_path: Path,
+) -> None:
+    record = Record(tmp_path / "train.jsonl")
+    learner: Any = SimpleNamespace(seeds=(0, 3), losses_log=dict, num_timesteps=4)
+    progress = Progress(learner, record, 4, lambda step: step // 3, Silent())
+    silent = {"episode": {"r": 2.0, "l": 5}}
+    progress.count([silent, {**silent, "is_success": True}])
+    rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    assert [row["success_mean"] for row in rows] == [None, 1.0]
+    assert [row["return_mean"] for row in rows] == [2.0, 2.0] and rows[0]["task"] == 1
