@@ -122,9 +122,10 @@ class ContinualPPO(Agent):
         x = torch.from_numpy(features[:, None]).to(self.device)
         with full_precision():
             gaussian = self.policy_net.gaussian(self.with_task(x, self.task), self.task)
+            value = self.values(x, self.task)
         action = gaussian.mean + torch.from_numpy(noise).to(self.device) * gaussian.std
-        taken = log_prob(gaussian, action)[:, 0].cpu().numpy()
-        self.acted = {"value": self._value_of(features), "log_prob": taken}
+        about = {"value": value, "log_prob": log_prob(gaussian, action)}
+        self.acted = {name: tensor[:, 0].cpu().numpy() for name, tensor in about.items()}
         return action[:, 0].cpu().numpy()
 
     @torch.no_grad()
