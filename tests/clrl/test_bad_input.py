@@ -1,7 +1,7 @@
 import json
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -179,12 +179,15 @@ def test_another_configuration_in_out_is_code_78_and_nothing_is_lost(
 def test_the_command_refuses_within_seconds(
     words: list[str], code: int, sentence: str, tmp_path: Path
 ) -> None:
-    start = time.process_time(), time.monotonic()
+    before = os.times()
     command = [sys.executable, "-X", "importtime", "-m", "clrl.cli", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == code
     assert sentence in done.stderr
-    assert time.monotonic() - start[1] < 10  # 1.5 s on a free core
+    after = os.times()
+    work = after.children_user + after.children_system
+    work -= before.children_user + before.children_system
+    assert work < 10  # seconds of CPU; 1.5 on a free core
     for heavy in ("metaworld", "mujoco", "stable_baselines3", "matplotlib", "wandb"):
         assert f" {heavy}\n" not in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -165,12 +166,17 @@ def test_the_command_killed_and_stopped_at_any_time_ends_with_the_same_bytes(
     seconds = sum(RunFile(tmp_path / "whole").values["wall_seconds"].values())
     rng = random.Random(method)
     for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+        before = os.times()
         process = start(method, tmp_path / "killed")
         while not owner(tmp_path / "killed") == process.pid:  # it is still importing
             time.sleep(0.05)
         time.sleep(rng.uniform(0.0, 0.4 * seconds))
+        used = psutil.Process(process.pid).cpu_times()
         process.send_signal(number)
-        code = process.wait(timeout=5)
+        code = process.wait()
+        after = os.times()
+        work = after.children_user + after.children_system - (used.user + used.system)
+        assert work - (before.children_user + before.children_system) < 5
         assert code in (-number if number == signal.SIGKILL else errors.INTERRUPTED, errors.OK)
     assert start(method, tmp_path / "killed").wait() == errors.OK
     assert kept(tmp_path / "killed") == kept(tmp_path / "whole")

@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import gymnasium as gym
@@ -28,6 +29,7 @@ from clrl.envs.interleaved import InterleavedTasks
 from clrl.envs.sequence import TaskSequence
 from clrl.envs.vector import SeedVecEnv
 from clrl.envs.wrappers import OneTask
+from clrl.machine.signals import Signals
 from clrl.run.directory import Busy
 from clrl.run.protocol import train
 
@@ -93,15 +95,43 @@ EVALUATION = Evaluation(EVALS_PER_TASK, stochastic_episodes=2, deterministic_epi
 
 
 class Killer:
-    """Ends the process with SIGKILL at its `at`-th tick; counts ticks and training steps."""
+    """Ends the process with SIGKILL at a tick, or waits there; counts ticks and training steps.
 
-    def __init__(self, at: int | None) -> None:
-        self.at, self.ticks, self.steps = at, 0, 0
+    Args:
+        kill_at: the tick at which the process ends.
+        hold_at: the tick at which it waits for a signal; that comes again at the next two ticks.
+        mark: a file that is there as soon as it waits.
+    """
+
+    def __init__(self, kill_at: int | None, hold_at: int | None, mark: Path) -> None:
+        self.kill_at, self.hold_at, self.mark = kill_at, hold_at, mark
+        self.ticks = self.steps = 0
+        self.at_signal: int | None = None
+        """Steps taken when the first signal came."""
+        self._again: list[int] = []
 
     def __call__(self) -> None:
         self.ticks += 1
-        if self.ticks == self.at:
+        if self.ticks == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self._again:
+            os.kill(os.getpid(), self._again.pop())
+        if self.ticks == self.hold_at:
+            self.mark.touch()
+            while self.at_signal is None:
+                time.sleep(0.001)
+
+    def note_signals(self) -> None:
+        """Notes the first signal that a run gets."""
+        original = Signals._handle
+
+        def handle(signals: Signals, number: int, frame: FrameType | None) -> None:
+            if self.at_signal is None:
+                self.at_signal = self.steps
+                self._again = [number, number] if self.hold_at else []
+            original(signals, number, frame)
+
+        Signals._handle = handle  # type: ignore[assignment, method-assign]
 
     def watch(self, owner: Any, name: str) -> None:
         """Ticks before each call of `owner.name`."""
@@ -118,7 +148,7 @@ class Killer:
 
 
 def slow(owner: Any, name: str, mark: Path) -> None:
-    """Makes `owner.name` take a minute, in many small bits, and leaves `mark` when it begins."""
+    """Makes `owner.name` take a minute, in many small bits, with a mark at begin and end."""
     original = getattr(owner, name)
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -126,6 +156,7 @@ def slow(owner: Any, name: str, mark: Path) -> None:
         mark.touch()
         for _ in range(6000):
             time.sleep(0.01)
+        mark.with_suffix(".whole").touch()
         return result
 
     setattr(owner, name, call)
@@ -135,12 +166,14 @@ def do(job: dict[str, Any]) -> int:
     """Runs one job; the exit code is 75 after a signal, as `clrl train` has it."""
     out = Path(job["directory"])
     agent = make_agent(job.get("method", "finetuning"), job.get("n_seeds", 1))
-    killer = Killer(job.get("kill_at"))
-    watched: list[tuple[Any, str]] = [(os, "fsync"), (os, "rename"), (os, "replace")]
-    if not job.get("only_saving"):
-        watched += [(ContinualSAC, "_step"), (ContinualSAC, "update"), (OneTask, "step"),
-                    (ContinualSAC, "end_task"), (ContinualSAC, "start_task")]  # fmt: skip
-    for owner, name in watched:
+    killer = Killer(job.get("kill_at"), job.get("hold_at"), out.with_suffix(".held"))
+    killer.note_signals()
+    steps: list[tuple[Any, str]] = [(ContinualSAC, "_step")]
+    saving: list[tuple[Any, str]] = [(os, "fsync"), (os, "rename"), (os, "replace")]
+    rest: list[tuple[Any, str]] = [(OneTask, "step")]
+    rest += [(ContinualSAC, name) for name in ("update", "end_task", "start_task")]
+    only = {"steps": steps, "saving": saving}
+    for owner, name in only.get(job.get("only", ""), steps + saving + rest):
         killer.watch(owner, name)
     if "slow" in job:
         owner = OneTask if job["slow"] == "step" else type(agent.method)
@@ -162,6 +195,8 @@ def do(job: dict[str, Any]) -> int:
         out.with_suffix(f".busy-{os.getpid()}").write_text(str(busy))
         return errors.BUSY
     counts = {"ticks": killer.ticks, "steps": killer.steps}
+    if killer.at_signal is not None:
+        counts["after_signal"] = killer.steps - killer.at_signal
     out.with_suffix(".counts").write_text(json.dumps(counts))
     return code
 

@@ -34,7 +34,7 @@ class FakeRun:
 
     def open(self) -> None:
         if self.wait is not None:
-            self.wait.wait(20)
+            self.wait.wait()
 
     def log(self, row: dict[str, Any]) -> None:
         if self.fails:
@@ -105,15 +105,22 @@ def test_a_failing_wandb_is_said_once(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_hanging_wandb_holds_up_neither_training_nor_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release = threading.Event()
-    _fake(monkeypatch, FakeRun(wait=release))
+    release, waits, join = threading.Event(), list[Any](), threading.Thread.join
+
+    def watched(self: threading.Thread, timeout: float | None = None) -> None:
+        waits.append(timeout)
+        join(self, timeout)
+
     monkeypatch.setattr("clrl.show.wandb_mirror.CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr(threading.Thread, "join", watched)
+    run = FakeRun(wait=release)
+    _fake(monkeypatch, run)
     mirror, warnings = _mirror(_with("online"), tmp_path)
-    begin = time.monotonic()
     mirror.start()
     mirror.train([{"step": 1, "task": 0, "seed": 0}])
+    assert waits == []
     mirror.close()
-    assert time.monotonic() - begin < 2
+    assert waits == [0.2] and run.rows == []  # we are here although wandb hangs
     assert warnings == ["wandb is not done; what it has is lost, the record is whole"]
     release.set()
 
@@ -140,17 +147,16 @@ def test_online_without_key_or_server_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)
 def test_offline_wandb_writes_into_the_run_directory(tmp_path: Path) -> None:
     stream = io.StringIO()
     logger = RunLogger(_with("offline"), tmp_path, stream)
     logger.train([start(0, 0, "push-v3")])
     logger.metrics(metrics(1500, {0: [0.5]}))
     logger.close()
-    name, deadline = b"stochastic/success/00-push-v3/seed0", time.monotonic() + 30
-    while time.monotonic() < deadline:  # wandb's own process writes the file
+    name, records = b"stochastic/success/00-push-v3/seed0", list[Path]()
+    while not any(name in record.read_bytes() for record in records):
+        time.sleep(0.1)  # wandb's own process writes the file
         records = list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
-        if records and name in records[0].read_bytes():
-            break
-        time.sleep(0.1)
-    assert len(records) == 1 and name in records[0].read_bytes()
+    assert len(records) == 1
     assert "wandb" not in stream.getvalue()
