@@ -39,17 +39,17 @@ def _train(argv: Sequence[str]) -> int:
     from clrl.commands import flags
 
     first = flags.look(argv)  # a mistyped task is refused before torch is imported
-    from clrl.commands.train import train
+    from clrl.commands.train import train_command
 
-    return train(first, argv)
+    return train_command(first, argv)
 
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:
     def run(argv: Sequence[str]) -> int:
         from clrl.commands import flags
 
-        kind = getattr(importlib.import_module(f"clrl.commands.{name}"), name.capitalize())
-        code: int = flags.parse(kind, f"clrl {name}", argv).run()
+        module = importlib.import_module(f"clrl.commands.{name}")
+        code: int = flags.parse(module.Command, f"clrl {name}", argv).run()
         return code
 
     return run
@@ -73,11 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except ConfigError as error:
-        return _say(str(error), errors.CONFIG)
+        return errors.say(str(error), errors.CONFIG)
     except DamagedData as error:
-        return _say(str(error), errors.DAMAGED)
+        return errors.say(str(error), errors.DAMAGED)
     except KeyboardInterrupt:
-        return _say("interrupted", errors.INTERRUPTED)
+        return errors.say("interrupted", errors.INTERRUPTED)
     except BrokenPipeError:  # `clrl list tasks | head`
         sys.stdout = None  # or Python complains at its end
         return errors.OK
@@ -105,11 +105,6 @@ def _make_current_folder_importable() -> None:
     """Let `my_package.file:function` mean a file where the user stands, as `python -m` does."""
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-
-
-def _say(message: str, code: int) -> int:
-    print(f"clrl: {message}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

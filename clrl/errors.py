@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,12 @@ INTERRUPTED = 75
 """A signal ended the run; the same command continues it."""
 CONFIG = 78
 """Bad configuration (`ConfigError`), including all that the parser refuses."""
+
+
+def say(message: str, code: int) -> int:
+    """Write why a command ends to standard error, and return its exit code."""
+    print(f"clrl: {message}", file=sys.stderr)
+    return code
 
 
 class DamagedData(Exception):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 
 from clrl.envs.makers import world_key
 from clrl.envs.schedule import Schedule
+from clrl.envs.told import Reveals, ScoreName, check_told
 from clrl.envs.wrappers import OneTask
-
-Reveals = Literal["task", "boundaries", "nothing"]
-Score = Literal["success", "return", "accuracy"]
 
 
 class TaskSequence(gym.Env):
@@ -59,7 +57,7 @@ class TaskSequence(gym.Env):
         task_names: Sequence[str] | None = None,
         *,
         reveals: Reveals = "task",
-        score: Score = "return",
+        score: ScoreName = "return",
         score_range: tuple[float, float] | None = None,
     ) -> None:
         self.makers = tuple(makers)
@@ -70,7 +68,7 @@ class TaskSequence(gym.Env):
             raise ValueError(f"task_names must hold {len(self.makers)} names, got {len(names)}")
         self.schedule = Schedule(names, steps_per_task)
         self.reveals, self.score, self.score_range = reveals, score, score_range
-        self._check_words()
+        check_told(reveals, score, score_range)
         self._check_spaces()
         self._begin(0)
         self.observation_space = self._env.observation_space
@@ -104,19 +102,6 @@ class TaskSequence(gym.Env):
     def _budget(self) -> int:
         """Steps until the next change."""
         return self.schedule.lengths[self.task]
-
-    def _check_words(self) -> None:
-        for field, value, allowed in (
-            ("reveals", self.reveals, get_args(Reveals)),
-            ("score", self.score, ("success", "return")),
-        ):
-            if value not in allowed:
-                words = ", ".join(map(repr, allowed))
-                raise ValueError(f"{field} must be one of {words}, got {value!r}")
-        if self.score_range is not None:
-            low, high = self.score_range
-            if not -np.inf < low < high < np.inf:
-                raise ValueError(f"score_range must be (low, high), got {self.score_range}")
 
     def _check_spaces(self) -> None:
         """Make every task once (each maker once), because a switch is too late to find out."""

@@ -12,7 +12,7 @@ from clrl.machine.jobs import Job, run_all
 
 # Chosen once, among six easy tasks, by what ten seeds learned from scratch in 10,000 steps.
 TASKS = ("drawer-close-v3", "reach-v3", "coffee-button-v3")
-METHODS = ("packnet", "ewc", "finetuning")  # the longest first
+SHOWN = ("packnet", "ewc", "finetuning")  # the longest first
 SEEDS = "0..1"
 FLAGS = ("--preset", "small", "--threads", "1", "--device", "cpu")
 AT_ONCE = 2
@@ -26,7 +26,7 @@ def jobs(out: Path) -> list[Job]:
         where = ("--sequence", sequence, "--seeds", SEEDS, "--out", str(directory))
         return Job(name, (*TRAIN, method, *where, *FLAGS))
 
-    methods = [job(method, method, ",".join(TASKS), out / method) for method in METHODS]
+    methods = [job(method, method, ",".join(TASKS), out / method) for method in SHOWN]
     references = [job(task, "finetuning", task, out / "references" / task) for task in TASKS]
     return methods + references
 
@@ -110,7 +110,7 @@ def sentences(scores: dict[str, Scores]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Demo:
+class Command:
     """Train three methods on three easy tasks, two runs at a time, and show what came out."""
 
     out: Path = Path("runs/demo")

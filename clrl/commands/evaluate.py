@@ -13,7 +13,7 @@ from clrl.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Command:
     """Play a stored policy and print its score, task by task and seed by seed."""
 
     run_directory: Annotated[Positional[Path], arg(metavar="DIR")]

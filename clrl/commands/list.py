@@ -20,7 +20,7 @@ LINE, NAME = 100, 18
 
 
 @dataclass(frozen=True)
-class List:
+class Command:
     """Show what there is."""
 
     what: Positional[Literal["methods", "sequences", "tasks", "runs"]]

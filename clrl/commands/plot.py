@@ -12,7 +12,7 @@ from clrl.commands.flags import some_directories
 
 
 @dataclass(frozen=True)
-class Plot:
+class Command:
     """Draw runs: success over time, forgetting, transfer."""
 
     runs: Positional[tuple[Path, ...]]

@@ -12,7 +12,7 @@ from clrl.commands.flags import some_directories
 
 
 @dataclass(frozen=True)
-class Table:
+class Command:
     """Measure runs: performance, forgetting and forward transfer with 90 % intervals."""
 
     runs: Positional[tuple[Path, ...]]

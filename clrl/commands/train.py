@@ -18,7 +18,7 @@ from clrl.config.names import parse_seeds, unknown
 from clrl.config.presets import PRESETS, PresetName, draft_config
 from clrl.config.run import RunConfig, find_learner, find_method
 from clrl.config.sequences import sequence_named, settings_of
-from clrl.envs.sequence import Reveals
+from clrl.envs.told import Reveals
 from clrl.errors import ConfigError
 from clrl.results.reading import METRICS_FILE, read_run
 from clrl.run.directory import check_directory
@@ -62,7 +62,7 @@ class Train:
     """Print settings and costs, and do nothing."""
 
 
-def train(first: First, argv: Sequence[str]) -> int:
+def train_command(first: First, argv: Sequence[str]) -> int:
     """Run `clrl train`.
 
     Args:
@@ -145,16 +145,16 @@ def _loaded(first: First) -> RunConfig:
 
 
 def _dry_run(config: RunConfig, out: Path) -> int:
-    from clrl.machine.costs import estimate
-    from clrl.machine.resources import available_memory, free_disk, need, size
+    from clrl.machine.costs import expected_costs
+    from clrl.machine.resources import available_memory, free_disk, need, readable
 
     needed, allowed = need(config), available_memory()
     enough = "" if needed.total <= allowed else ": too little"
-    disk = f"up to {size(2 * needed.checkpoint)} for two checkpoints, {size(free_disk(out))} free"
-    print(f"run         {out}\n\n{config.to_yaml()}\n{estimate(config)}")
-    print(f"memory      up to {size(needed.total)}, {size(allowed)} available here{enough}")
+    pair, free = readable(2 * needed.checkpoint), readable(free_disk(out))
+    print(f"run         {out}\n\n{config.to_yaml()}\n{expected_costs(config)}")
+    print(f"memory      up to {readable(needed.total)}, {readable(allowed)} available here{enough}")
     print("".join(f"            {part}\n" for part in needed.parts), end="")
-    print(f"disk        {disk} here")
+    print(f"disk        up to {pair} for two checkpoints, {free} free here")
     return errors.OK
 
 

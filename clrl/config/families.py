@@ -22,8 +22,9 @@ from clrl.config.names import (
 from clrl.config.worlds import call_world
 from clrl.envs.registered import is_registered, parse_world, registered_worlds
 from clrl.envs.schedule import Schedule
-from clrl.envs.sequence import Reveals, Score, TaskSequence
+from clrl.envs.sequence import TaskSequence
 from clrl.envs.streams import ToyStream
+from clrl.envs.told import Reveals, ScoreName
 from clrl.errors import ConfigError, checked
 
 Lengths = Annotated[
@@ -62,7 +63,7 @@ class SequenceConfig:
     reveals: Reveals = "task"
     """What the agent is told: the task at every step and every change (task), the changes only
     (boundaries), or nothing, so that it sees one endless task."""
-    score: Score = "return"
+    score: ScoreName = "return"
     """What tables and plots read of an episode: its success or its return."""
     score_range: ScoreRange = None
     """The scores between which a task is learned; by default from the references."""
@@ -135,7 +136,7 @@ class MetaWorldSequence(SequenceConfig):
     """22 to 33 MiB over the tasks of CW10."""
     facts: ClassVar[dict[str, str]] = {"reward": "v2"}
 
-    score: Score = "success"
+    score: ScoreName = "success"
     """What tables and plots read of an episode: its success (Continual World) or its return."""
     horizon: int = number(200, least=1, most=500)
     """Steps of an episode, at most 500 (Continual World: 200)."""
@@ -215,7 +216,7 @@ class FunctionSequence(SequenceConfig):
     """Steps of each seed on each task."""
     reveals: Annotated[Reveals, tyro.conf.Suppress] = "task"
     """What the agent is told."""
-    score: Annotated[Score, tyro.conf.Suppress] = "return"
+    score: Annotated[ScoreName, tyro.conf.Suppress] = "return"
     """What tables and plots read."""
     score_range: Annotated[tuple[float, float] | None, tyro.conf.Suppress] = None
     """The scores between which a task is learned."""
@@ -274,7 +275,7 @@ class ToySequence(SequenceConfig):
     """Names of the tasks, in order."""
     steps_per_task: Lengths = 1_000
     """Updates of each seed on each task, one number or one per task."""
-    score: Score = "accuracy"
+    score: ScoreName = "accuracy"
     """What tables and plots read: the share of test examples that is classified rightly."""
     dim: int = number(8, least=1)
     """Width of the inputs."""

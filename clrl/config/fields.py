@@ -26,7 +26,7 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def build(
+def from_plain(
     kind: type[T],
     values: Any,
     where: str = "",
@@ -68,7 +68,7 @@ def _converted(value: Any, hint: Any, key: str) -> Any:
     """Return a value that YAML gave as the type of a field."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if is_dataclass(hint):
-        return value if is_dataclass(value) else build(hint, value, key)  # type: ignore[arg-type]
+        return value if is_dataclass(value) else from_plain(hint, value, key)  # type: ignore[arg-type]
     if origin in (Union, types.UnionType) and value is not None:
         lists = [part for part in arguments if typing.get_origin(part) is tuple]
         hint = lists[0] if lists and isinstance(value, (list, tuple)) else arguments[0]

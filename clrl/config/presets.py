@@ -10,7 +10,7 @@ from clrl.agents.sac.settings import SMALL_PRESET
 from clrl.config.evaluation import Evaluation
 from clrl.config.run import RunConfig, find_learner, find_method, run_type
 from clrl.config.sequences import sequence_named
-from clrl.envs.sequence import Reveals
+from clrl.envs.told import Reveals
 from clrl.errors import ConfigError, said_as_config_error
 
 

@@ -17,7 +17,7 @@ from clrl.agents.settings.fields import number
 from clrl.agents.settings.learners import SETTINGS, check_told
 from clrl.config.evaluation import Evaluation
 from clrl.config.families import FAMILIES, MetaWorldSequence, SequenceConfig
-from clrl.config.fields import build, plain
+from clrl.config.fields import from_plain, plain
 from clrl.config.names import format_seeds, one_word, parse_seeds, unknown
 from clrl.config.schema import MAY_CHANGE_ON_RESUME, upgraded
 from clrl.errors import ConfigError, checked, said_as_config_error
@@ -170,7 +170,7 @@ class RunConfig:
         reveals = sequence.get("reveals", "task")
         defaults = {**kind.learner_defaults.get(settings.name, {}), **settings.forced(reveals)}
         values["learner"] = {**defaults, **learner}
-        config = build(run_type(family, settings), values, types={"method": kind})
+        config = from_plain(run_type(family, settings), values, types={"method": kind})
         facts = {"interleaved": False, **config._facts()}
         for key, value in told.items():
             if value != facts[key] and value is not None:

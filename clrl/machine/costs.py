@@ -44,7 +44,7 @@ class Costs:
         ])  # fmt: skip
 
 
-def estimate(config: RunConfig) -> Costs:
+def expected_costs(config: RunConfig) -> Costs:
     """Return what a run costs; takes less than a second and builds nothing."""
     sequence, seeds, how = config.sequence, len(config.seeds), config.evaluation
     schedule, turns = sequence.schedule, config.method.interleaved

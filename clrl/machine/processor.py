@@ -10,7 +10,6 @@ import time
 import torch
 
 _PRECISION = {"default": "highest", "onednn": "medium"}
-MATMUL_CHOICES = ("auto", *_PRECISION)
 
 
 def use_matmul(name: str) -> None:

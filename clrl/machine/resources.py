@@ -52,13 +52,13 @@ class Need:
     def parts(self) -> list[str]:
         """What the seeds take, and what the rest takes, as phrases."""
         data, networks, memories = (
-            size(part // self.seeds) for part in (self.data, self.networks, self.memories)
+            readable(part // self.seeds) for part in (self.data, self.networks, self.memories)
         )
         number = f"{self.seeds} seeds" if self.seeds > 1 else "1 seed"
         return [
-            f"{number} of {size(self.of_seeds // self.seeds)}: data {data}, networks {networks}, "
-            f"method's memory {memories}",
-            f"simulators and program: {size(self.process)}",
+            f"{number} of {readable(self.of_seeds // self.seeds)}: data {data}, "
+            f"networks {networks}, method's memory {memories}",
+            f"simulators and program: {readable(self.process)}",
         ]
 
 
@@ -165,18 +165,18 @@ def check_resources(config: RunConfig, directory: Path) -> None:
     smaller = f"a smaller {flag}, " if flag else ""
     if needed.total > allowed:
         raise ConfigError(
-            f"too little memory: the run takes up to {size(needed.total)} "
-            f"({'; '.join(needed.parts)}), and {size(allowed)} are available; "
+            f"too little memory: the run takes up to {readable(needed.total)} "
+            f"({'; '.join(needed.parts)}), and {readable(allowed)} are available; "
             f"give {fewer}{smaller}or a larger machine"
         )
     pair, free = 2 * needed.checkpoint, free_disk(directory)
     if pair > free and not (directory / "checkpoints").exists():
         raise ConfigError(
-            f"too little disk: two checkpoints take up to {size(pair)}, and {size(free)} are free "
-            f"in {os.fspath(directory.parent)}; give {fewer}{smaller}or another --out"
+            f"too little disk: two checkpoints take up to {readable(pair)}, and {readable(free)} are "
+            f"free in {os.fspath(directory.parent)}; give {fewer}{smaller}or another --out"
         )
 
 
-def size(number: int) -> str:
+def readable(number: int) -> str:
     """Return bytes as a phrase."""
     return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"

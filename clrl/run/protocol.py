@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -81,11 +80,11 @@ def run(config: RunConfig, directory: Path, logger: Mirror) -> int:
         print(f"{directory}: {'complete' if done else 'was complete already'}")
         return errors.OK
     except KeyboardInterrupt as stop:
-        return _say(f"interrupted {stop}; the same command goes on", errors.INTERRUPTED)
+        return errors.say(f"interrupted {stop}; the same command goes on", errors.INTERRUPTED)
     except (Busy, ConfigError, DamagedData, NonFinite) as error:
-        return _say(str(error), CODES[type(error)])
+        return errors.say(str(error), CODES[type(error)])
     except Exception:
-        return _say(traceback.format_exc(), errors.FAULT)
+        return errors.say(traceback.format_exc(), errors.FAULT)
 
 
 def train(
@@ -210,8 +209,3 @@ def _threads(n: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
-
-
-def _say(message: str, code: int) -> int:
-    print(f"clrl: {message}", file=sys.stderr)
-    return code

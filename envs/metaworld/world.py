@@ -14,7 +14,8 @@ from gymnasium.spaces import Box
 from clrl.envs.interleaved import InterleavedTasks
 from clrl.envs.metaworld.simulator import blew_up, fix_reset, freeze_first_goal, make_simulator
 from clrl.envs.metaworld.tasks import METAWORLD_TASKS, SEQUENCES
-from clrl.envs.sequence import Reveals, Score, TaskSequence
+from clrl.envs.sequence import TaskSequence
+from clrl.envs.told import Reveals, ScoreName
 from clrl.envs.wrappers import EpisodeRecord
 
 RANDOMIZATIONS = ("random_init_all", "deterministic")
@@ -168,7 +169,7 @@ def continual_world(
     steps_per_task: int | Sequence[int] = 1_000_000,
     interleaved: bool = False,
     reveals: Reveals = "task",
-    score: Score = "success",
+    score: ScoreName = "success",
     score_range: tuple[float, float] | None = None,
     **settings: Any,
 ) -> TaskSequence:

@@ -22,7 +22,7 @@ from clrl.config.presets import base_config
 from clrl.config.run import RunConfig, run_type
 from clrl.envs.schedule import Schedule
 from clrl.errors import ConfigError
-from clrl.machine.costs import estimate
+from clrl.machine.costs import expected_costs
 from clrl.results.groups import join
 from clrl.results.reading import read_run
 from clrl.results.tables import table
@@ -94,7 +94,7 @@ def test_a_run_of_meta_world_leaves_policies_that_load(tmp_path: Path) -> None:
     trained.close()
     recorded = lines(directory / "metrics.jsonl")[-len(rows) :]
     assert [{"seq": r["seq"], **row} for r, row in zip(recorded, rows, strict=True)] == recorded
-    assert estimate(META_WORLD).updates == 4 == load_policy_updates(directory)
+    assert expected_costs(META_WORLD).updates == 4 == load_policy_updates(directory)
 
 
 def load_policy_updates(directory: Path) -> int:

@@ -16,7 +16,7 @@ from clrl.commands.train import defaults
 def test_every_job_of_the_demo_is_a_valid_run_with_its_own_directory(tmp_path: Path) -> None:
     found = demo.jobs(tmp_path)
     configs = [defaults(look(job.command[len(demo.TRAIN) :])) for job in found]
-    assert [config.method_name for config in configs] == [*demo.METHODS, *["finetuning"] * 3]
+    assert [config.method_name for config in configs] == [*demo.SHOWN, *["finetuning"] * 3]
     assert [config.sequence.tasks for config in configs[3:]] == [(task,) for task in demo.TASKS]
     assert len({job.command[job.command.index("--out") + 1] for job in found}) == len(found)
 
