@@ -172,8 +172,9 @@ def check_resources(config: RunConfig, directory: Path) -> None:
     pair, free = 2 * needed.checkpoint, free_disk(directory)
     if pair > free and not (directory / "checkpoints").exists():
         raise ConfigError(
-            f"too little disk: two checkpoints take up to {readable(pair)}, and {readable(free)} are "
-            f"free in {os.fspath(directory.parent)}; give {fewer}{smaller}or another --out"
+            f"too little disk: two checkpoints take up to {readable(pair)}, "
+            f"and {readable(free)} are free in {os.fspath(directory.parent)}; "
+            f"give {fewer}{smaller}or another --out"
         )
 
 
