@@ -36,7 +36,7 @@ def build(config: RunConfig) -> Trainable:
     Raises:
         ConfigError: the worlds cannot be made.
     """
-    return BUILDERS[config.learner_name](config)
+    return BUILDERS[config.learner_name](config, None)
 
 
 def check_worlds(config: RunConfig) -> None:
@@ -50,7 +50,7 @@ def check_worlds(config: RunConfig) -> None:
             _worlds(config).close()
 
 
-def _build_agent(kind: type[Agent], config: RunConfig, env: VecEnv | None = None) -> AgentOnWorlds:
+def _build_agent(kind: type[Agent], config: RunConfig, env: VecEnv | None) -> Trainable:
     with said_as_config_error():
         agent = kind(
             env or _worlds(config), config.method, _without_empty_rows(config), seeds=config.seeds,
@@ -73,8 +73,9 @@ def _without_empty_rows(config: RunConfig) -> Any:
     return config.learner.with_rows(stored_rows(config))
 
 
-def _build_classifier(config: RunConfig) -> ClassifierOnStream:
-    assert isinstance(config.sequence, ToySequence)
+def _build_classifier(config: RunConfig, env: VecEnv | None) -> Trainable:
+    if not isinstance(config.sequence, ToySequence):
+        raise ConfigError("the stream of this run was made in Python and cannot be made again")
     with said_as_config_error():
         classifier = Classifier(
             config.sequence.stream(), config.method, config.learner, seeds=config.seeds,
@@ -83,12 +84,14 @@ def _build_classifier(config: RunConfig) -> ClassifierOnStream:
     return ClassifierOnStream(classifier, config.sequence.schedule)
 
 
-BUILDERS: dict[str, Callable[[RunConfig], Trainable]] = {
-    "sac": partial(_build_agent, ContinualSAC),
-    "ppo": partial(_build_agent, ContinualPPO),
+AGENTS: dict[str, type[Agent]] = {"sac": ContinualSAC, "ppo": ContinualPPO}
+"""Agents by name."""
+
+BUILDERS: dict[str, Callable[[RunConfig, VecEnv | None], Trainable]] = {
+    **{name: partial(_build_agent, kind) for name, kind in AGENTS.items()},
     "classifier": _build_classifier,
 }
-"""How the learner of a run is made, by its name."""
+"""How a learner is made, by its name; in worlds that are given, or those of the configuration."""
 
 
 def load_policy(
@@ -127,15 +130,9 @@ def load_trained(
     if not found or (task is not None and task not in found):
         what = "no task" if task is None else f"task {task}"
         raise ConfigError(f"{directory}: {what} is finished, so there is no policy of it")
-    if env is not None and config.learner_name in AGENTS:
-        trained: Trainable = _build_agent(AGENTS[config.learner_name], config, env)
-    else:
-        trained = build(config)
+    trained = BUILDERS[config.learner_name](config, env)
     trained.load_policy_state(read_tensors(found[max(found) if task is None else task]))
     return trained
-
-
-AGENTS: dict[str, type[Agent]] = {"sac": ContinualSAC, "ppo": ContinualPPO}
 
 
 def describe(

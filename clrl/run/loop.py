@@ -22,7 +22,7 @@ from torch import Tensor
 
 from clrl.agents.learner import NonFinite
 from clrl.config.run import RunConfig
-from clrl.errors import DamagedData
+from clrl.errors import ConfigError, DamagedData
 from clrl.machine.signals import Signals
 from clrl.results.record import Record
 from clrl.run.checkpoint import STATE, TENSORS, Checkpoint, Checkpoints, pack, write_directory
@@ -31,7 +31,7 @@ from clrl.run.progress import Mirror, Progress
 from clrl.run.trainable import Infos, Trainable
 
 FORMAT = 2
-"""Of a checkpoint's state; one of another format is not continued."""
+"""Of a checkpoint's state."""
 
 
 class Loop:
@@ -105,11 +105,6 @@ class Loop:
             self.train.truncate_to(0, 0)
             return 0
         state = checkpoint.state
-        if state.get("format") != FORMAT:
-            raise DamagedData(
-                f"{checkpoint.path} was written by another version and cannot be continued; "
-                "`clrl table` and `clrl plot` read the run, and another directory starts it anew"
-            )
         for name, record in (("metrics", self.metrics), ("train", self.train)):
             record.truncate_to(**state["records"][name])
         self.trained.load_state_dict({"tensors": checkpoint.tensors, "json": state["learner"]})
@@ -217,6 +212,15 @@ class Loop:
             spent[name] = tasks
         self._spent = now
         self.run_file.update(step=step, sim_warnings=self.progress.sim_warnings, **spent)
+
+
+def check_version(checkpoint: Checkpoint | None) -> None:
+    """Raise ConfigError if a checkpoint was written by a version that this one cannot continue."""
+    if checkpoint is not None and checkpoint.state.get("format") != FORMAT:
+        raise ConfigError(
+            f"{checkpoint.path} was written by another version and cannot be continued; "
+            "`clrl table` and `clrl plot` read the run, and another directory starts it anew"
+        )
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from clrl.run.directory import (
     write_config,
 )
 from clrl.run.evaluator import Row
-from clrl.run.loop import Loop, closing
+from clrl.run.loop import Loop, check_version, closing
 from clrl.run.progress import Mirror
 from clrl.run.trainable import Trainable
 
@@ -143,6 +143,7 @@ def _attempt(
         if run_file.values.get("state") == "complete":
             return False
         checkpoint = Checkpoints(directory / "checkpoints").newest()
+        check_version(checkpoint)
         trained = make()
         write_config(config, directory)
         for folder in (".", "checkpoints", "tasks"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import textwrap
 from functools import partial
@@ -35,6 +36,8 @@ from clrl.envs.streams import ToyStream
 from clrl.envs.vector import SeedVecEnv
 from clrl.errors import ConfigError
 from clrl.run.builder import load_policy, load_trained
+from clrl.run.checkpoint import write_directory
+from clrl.run.directory import RunFile
 from clrl.run.protocol import train
 from clrl.run.recognise import recognised
 from tests.clrl.rundirs import lines
@@ -197,3 +200,21 @@ def test_the_last_policy_of_more_than_a_hundred_tasks_is_that_of_the_last(tmp_pa
     )
     with pytest.raises(ConfigError, match="task 102 is finished"):
         load_policy(tmp_path, 102)
+
+
+def test_a_run_of_another_version_is_read_and_not_continued(tmp_path: Path, capsys: Any) -> None:
+    words = (
+        f"train finetuning --sequence toy --steps-per-task 4 --evals-per-task 1 --out {tmp_path}"
+    )
+    assert main([*words.split(), "--seeds", "0"]) == errors.OK
+    for state in tmp_path.glob("checkpoints/*/state.json"):
+        values = json.loads(state.read_text())
+        del values["format"]
+        tensors = (state.parent / "tensors.pt").read_bytes()
+        files = [("tensors.pt", tensors), ("state.json", json.dumps(values).encode())]
+        write_directory(state.parent, files)
+    RunFile(tmp_path).update(state="interrupted")
+    assert main([*words.split(), "--seeds", "0"]) == errors.CONFIG
+    assert "was written by another version and cannot be continued" in capsys.readouterr().err
+    assert RunFile(tmp_path).values["state"] == "interrupted"
+    assert main(["table", str(tmp_path)]) == errors.OK
