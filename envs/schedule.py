@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class Schedule:
         """Number of tasks."""
         return len(self.names)
 
-    @property
+    @functools.cached_property
     def ends(self) -> tuple[int, ...]:
         """The last step of each task."""
         return tuple(accumulate(self.lengths))
@@ -99,7 +100,7 @@ class Schedule:
                     f"and {name} has {length}"
                 )
         return tuple(
-            self.start(task) + length // evals_per_task * count
-            for task, length in enumerate(self.lengths)
+            end - length + length // evals_per_task * count
+            for end, length in zip(self.ends, self.lengths, strict=True)
             for count in range(1, evals_per_task + 1)
         )

@@ -113,6 +113,10 @@ class SequenceConfig:
         """Steps of an episode at most, as far as that is known."""
         return 1_000
 
+    def evaluated(self, episodes: int) -> int:
+        """Return the steps, or examples, of one evaluation of one task, at most."""
+        return episodes * self.horizon
+
     @property
     def sizes(self) -> tuple[int, int]:
         """Numbers of an observation (without one-hot) and of an action."""
@@ -269,6 +273,8 @@ class ToySequence(SequenceConfig):
     family: ClassVar[str] = "toy"
     learners: ClassVar[tuple[str, ...]] = ("classifier",)
     supervised: ClassVar[bool] = True
+    step_seconds: ClassVar[float] = 0.0
+    simulator_bytes: ClassVar[int] = 0
     scores: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     tasks: Annotated[tuple[str, ...], tyro.conf.Suppress] = ("toy-0", "toy-1", "toy-2")
@@ -281,6 +287,10 @@ class ToySequence(SequenceConfig):
     """Width of the inputs."""
     examples: int = number(512, least=1)
     """Examples per task, and as many for testing."""
+
+    def evaluated(self, episodes: int) -> int:
+        """Return the examples for testing, whatever the number of episodes."""
+        return self.examples
 
     def stream(self) -> ToyStream:
         """Return the stream."""

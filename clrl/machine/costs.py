@@ -24,6 +24,7 @@ class Costs:
         evaluations: how often tasks are evaluated.
         updates: gradient steps of each seed.
         seconds: on this machine's CPU; None for a GPU.
+        unit: of `evaluation`: "steps", or "examples" of a stream.
     """
 
     training: int
@@ -31,15 +32,17 @@ class Costs:
     evaluations: int
     updates: int
     seconds: float | None
+    unit: str = "steps"
 
     def __str__(self) -> str:
         if self.seconds is None:
             time_line = "not estimated for a GPU"
         else:
             time_line = f"about {_duration(self.seconds)} on this CPU, one thread (an estimate)"
+        evaluation = f"{self.evaluation:,} {self.unit} per seed"
         return "\n".join([
             f"training    {self.training:,} steps and {self.updates:,} updates per seed",
-            f"evaluation  {self.evaluation:,} steps per seed, in {self.evaluations:,} evaluations",
+            f"evaluation  {evaluation}, in {self.evaluations:,} evaluations",
             f"time        {time_line}",
         ])  # fmt: skip
 
@@ -50,7 +53,7 @@ def expected_costs(config: RunConfig) -> Costs:
     schedule, turns = sequence.schedule, config.method.interleaved
     total, steps = schedule.total, schedule.evaluations(how.evals_per_task)
     due = [len(how.due(step, schedule, turns)) for step in steps]
-    evaluation = sum(due) * how.episodes * sequence.horizon
+    evaluation = sum(due) * sequence.evaluated(how.episodes)
     updates = _updates(config)
     seconds = None
     if config.placement.device in ("auto", "cpu") and (
@@ -66,6 +69,7 @@ def expected_costs(config: RunConfig) -> Costs:
         evaluations=len(due),
         updates=updates,
         seconds=seconds,
+        unit="examples" if sequence.supervised else "steps",
     )
 
 

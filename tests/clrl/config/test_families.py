@@ -77,3 +77,8 @@ def test_worlds_are_made_as_the_configuration_says() -> None:
 def test_worlds_made_in_python_are_not_made_again() -> None:
     with pytest.raises(ConfigError, match="made in Python.*load_policy"):
         CustomSequence(("a",), 10).make(0)
+
+
+def test_an_evaluation_of_a_stream_is_its_test_examples_whatever_the_episodes() -> None:
+    assert ToySequence(examples=100).evaluated(11) == 100
+    assert MetaWorldSequence(("push-v3",)).evaluated(11) == 11 * 200
