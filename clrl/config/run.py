@@ -166,7 +166,7 @@ class RunConfig:
         told = {k: sequence.pop(k) for k in ("name", "interleaved", *family.facts) if k in sequence}
         settings = find_learner(learner.pop("name", family.learners[0]))
         name = method.pop("name", "finetuning")
-        kind = method_kind or find_method(name)
+        kind = method_kind or _stored_method(name)
         reveals = sequence.get("reveals", "task")
         defaults = {**kind.learner_defaults.get(settings.name, {}), **settings.forced(reveals)}
         values["learner"] = {**defaults, **learner}
@@ -256,6 +256,19 @@ def find_method(name: Any) -> type[Method]:
     """Return the class of a method, by its name or where it stands, or raise ConfigError."""
     with said_as_config_error():
         return method_class(str(name))
+
+
+def _stored_method(name: Any) -> type[Method]:
+    """Return the class of a method that a run names; it may be one that only its program knows."""
+    try:
+        return find_method(name)
+    except ConfigError as error:
+        if ":" not in str(name):
+            raise
+        raise ConfigError(
+            f"{error}; load_policy(directory, task, method=...) opens a run whose method has no "
+            "importable name"
+        ) from None
 
 
 def _as_folder(sequence: SequenceConfig) -> str:
