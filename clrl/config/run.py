@@ -16,10 +16,16 @@ from clrl.agents.methods.base import Method
 from clrl.agents.settings.fields import number
 from clrl.agents.settings.learners import SETTINGS, check_told
 from clrl.config.evaluation import Evaluation
-from clrl.config.families import FAMILIES, MetaWorldSequence, SequenceConfig
+from clrl.config.families import (
+    FAMILIES,
+    FunctionSequence,
+    MetaWorldSequence,
+    SequenceConfig,
+)
 from clrl.config.fields import from_plain, plain
 from clrl.config.names import format_seeds, one_word, parse_seeds, unknown
 from clrl.config.schema import MAY_CHANGE_ON_RESUME, upgraded
+from clrl.config.sequences import sequence_named
 from clrl.errors import ConfigError, checked, said_as_config_error
 
 Seeds = Annotated[tuple[int, ...], one_word(parse_seeds, format_seeds, "0..4|0,3,7")]
@@ -163,6 +169,9 @@ class RunConfig:
             values = upgraded(values)
         sequence, learner, method = values["sequence"], values["learner"], values["method"]
         family = find_family(sequence.pop("family", MetaWorldSequence.family))
+        if family is FunctionSequence and "tasks" not in sequence:  # the function says them
+            named = sequence_named(str(sequence.get("function", "")))
+            values["sequence"] = sequence = {**plain(named), **sequence}
         told = {k: sequence.pop(k) for k in ("name", "interleaved", *family.facts) if k in sequence}
         settings = find_learner(learner.pop("name", family.learners[0]))
         name = method.pop("name", "finetuning")
