@@ -19,7 +19,7 @@ def test_a_device_has_torch_s_name(device: str) -> None:
         (PlacementConfig, {"device": "gpu"}, "device is 'gpu'; it must be auto, cpu, cuda or cuda"),
         (PlacementConfig, {"device": "cuda:x"}, "device is 'cuda:x'"),
         (PlacementConfig, {"threads": 0}, "placement.threads is 0; it must be at least 1"),
-        (PlacementConfig, {"matmul": "mkl"}, "placement.matmul is 'mkl'; it must be auto or default"),
+        (PlacementConfig, {"matmul": "mkl"}, "placement.matmul is 'mkl'; it must be auto"),
         (LoggingConfig, {"log_every": 0}, "logging.log_every is 0; it must be at least 1"),
         (LoggingConfig, {"wandb": "on"}, "logging.wandb is 'on'; it must be off or offline or onl"),
     ],
