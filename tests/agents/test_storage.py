@@ -13,7 +13,7 @@ import torch
 
 from clrl.agents.methods import METHODS
 from clrl.agents.sac import ContinualSAC
-from tests.agents.tiny import column, differences, method, sac, same_bits, total_differences, vec
+from tests.agents.tiny import differences, method, sac, total_differences, vec
 
 OBS = np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32)
 
@@ -141,38 +141,3 @@ def test_taking_leaves_the_agent_alone_and_shares_nothing() -> None:
     assert total_differences(before, agent.state_dict()) == []
     with pytest.raises(ValueError, match="index is 2; allowed are 0 to 1"):
         agent.take(2)
-
-
-def test_a_state_is_a_copy_with_a_leading_seed_axis() -> None:
-    agent = trained("packnet")
-    state = agent.state_dict()
-    assert all(tensor.shape[0] == 2 for tensor in state["tensors"].values())
-    weight = state["tensors"]["weights.actor.head.weight"].clone()
-    agent.flats["actor"].flat.fill_(7.0)
-    assert same_bits(state["tensors"]["weights.actor.head.weight"], weight)
-    assert set(column(state, 1)[1]) == {
-        "streams",
-        "report",
-        "gradient_norms",
-        "counters",
-        "optimizers",
-    }
-
-
-@pytest.mark.parametrize("name", ["ewc", "packnet"])
-def test_the_policy_state_is_enough_to_act_and_evaluate(name: str) -> None:
-    agent, other = trained(name), sac(method=method(name), seeds=(4, 2))
-    other.load_policy_state(agent.policy_state())
-    for task in range(2):
-        with agent.evaluating(task):
-            expected = agent.act(OBS, True)
-        with other.evaluating(task):
-            assert np.array_equal(other.act(OBS, True), expected)
-
-
-def test_a_state_of_other_networks_is_refused() -> None:
-    state = trained().state_dict()
-    with pytest.raises(ValueError, match="has shape .*; this agent has"):
-        sac(method=method("ewc"), seeds=(4, 2), hidden_sizes=(8, 8)).load_state_dict(state)
-    with pytest.raises(ValueError, match="the stored networks differ from this agent's in"):
-        sac(method=method("ewc"), seeds=(4, 2), hidden_sizes=(16,)).load_state_dict(state)
