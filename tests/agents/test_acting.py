@@ -22,11 +22,8 @@ def seen_in(task: int | np.ndarray) -> np.ndarray:
 
 
 def trained(kind: str, chosen: Method) -> Any:
-    agent = AGENTS[kind](
-        None, chosen, SEEDS, TASKS, 40, **({"n_steps": 20} if kind == "ppo" else {})
-    )
-    agent.learn(115)
-    return agent
+    settings = {"n_steps": 10} if kind == "ppo" else {"exploration_steps": 0}
+    return AGENTS[kind](None, chosen, SEEDS, TASKS, 20, **settings).learn(55)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import torch
 
 from clrl.agents import randomness
 from clrl.agents.classifier import Classifier
+from clrl.agents.learner import MEASURE_EVERY
 from clrl.agents.methods import METHODS, Method
 from clrl.agents.methods.packnet import PackNet
 from clrl.agents.sac import ContinualSAC
@@ -107,8 +108,10 @@ def test_the_comparison_sees_what_differs() -> None:
 
 def test_norms_measured_in_a_hook_are_logged_after_restoring() -> None:
     """A run interrupted three steps into task 1, PackNet having retrained at the end of task 0."""
-    original = sac(method=PackNet(retrain_steps=1_000), seeds=SEEDS).learn(63)
-    twin = sac(method=PackNet(retrain_steps=1_000), seeds=SEEDS)
+    original = sac(method=PackNet(retrain_steps=30), seeds=SEEDS).learn(40)
+    original.n_updates = MEASURE_EVERY - 40  # the next measurement falls into the hook
+    original.learn(23)
+    twin = sac(method=PackNet(retrain_steps=30), seeds=SEEDS)
     twin.load_state_dict(original.state_dict())
     twin.env = copy.deepcopy(original.env)
     assert original.gradient_norms["gradient/rl"].tolist() != original.losses_log()["gradient/rl"]

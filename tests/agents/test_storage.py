@@ -1,5 +1,6 @@
 """Saving, loading and taking one seed; nothing in a file is ever executed."""
 
+import functools
 import os
 import pickle
 from pathlib import Path
@@ -22,9 +23,15 @@ def trained(name: str = "ewc", **settings: Any) -> ContinualSAC:
     return sac(method=method(name), seeds=(4, 2), **settings).learn(80)
 
 
+@functools.cache
+def shared(name: str) -> ContinualSAC:
+    """Return a trained agent, to be looked at only."""
+    return trained(name)
+
+
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_a_loaded_agent_is_the_saved_one(name: str, tmp_path: Path) -> None:
-    agent = trained(name)
+    agent = shared(name)
     agent.save(tmp_path / "agent")
     loaded = ContinualSAC.load(tmp_path / "agent.zip", device="cpu")
     assert total_differences(agent.state_dict(), loaded.state_dict()) == []
@@ -120,7 +127,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_taking_a_seed_gives_its_column(name: str) -> None:
-    agent = trained(name)
+    agent = shared(name)
     for s, seed in enumerate(agent.seeds):
         alone = agent.take(s)
         assert alone.seeds == (seed,)
