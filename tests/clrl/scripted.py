@@ -1,4 +1,4 @@
-"""A world and a policy of which a test knows every step."""
+"""What a test scripts: a world, a policy, the moment at which a run ends."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from clrl.envs.sequence import TaskSequence
+from clrl.run.protocol import Silent
 from clrl.run.simulators import Simulators
 
 
@@ -83,3 +84,14 @@ def up(seed: int, obs: np.ndarray, noise: Any) -> float:
 
 def noisy(seed: int, obs: np.ndarray, noise: Any) -> float:
     return float(np.sum(noise)) + 0.01 * float(obs[0])
+
+
+class Stopping(Silent):
+    """Ends the run, as a signal would, with the evaluation of a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def metrics(self, rows: Any) -> None:
+        if rows[0]["step"] == self.step:
+            raise KeyboardInterrupt
