@@ -172,7 +172,6 @@ def test_another_configuration_in_out_is_code_78_and_nothing_is_lost(
     ("words", "code", "sentence"),
     [
         (["train", "ewc", "--sequence", "hamer-v3"], 78, "did you mean 'hammer-v3'?"),
-        (["train", "ecw", *CW20], 78, "did you mean 'ewc'?"),
         (["train", "ewc", *CW20, "--steps-per-task", "500"], 78, "give --sac.exploration-steps"),
     ],
 )

@@ -35,21 +35,6 @@ def test_without_a_command_all_commands_are_shown(
     assert all(f"\n  {command} " in out for command in COMMANDS)
 
 
-@pytest.mark.parametrize("script", ["cw10.sh ewc", "single_task.sh push-v3"])
-def test_the_scripts_say_what_they_cost(script: str, tmp_path: Path) -> None:
-    folder = Path(__file__).parents[2] / "scripts"
-    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    done = subprocess.run(
-        f"sh {folder}/{script} --dry-run --seeds 0..1", shell=True, text=True, timeout=60,
-        capture_output=True, env={"PATH": path},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "steps_per_task: 1000000" in done.stdout
-    assert "seeds: [0, 1]" in done.stdout
-    assert "hours on this CPU" in done.stdout
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.slow
 def test_a_run_is_trained_listed_and_played(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -48,7 +48,8 @@ def test_worlds_that_a_configuration_can_make_again_are_recognised() -> None:
 def test_a_wrapped_or_changed_world_is_not_taken_for_a_registered_one() -> None:
     make = partial(gym.make, "Pendulum-v1")
     wrapped = partial(gym.wrappers.TimeLimit, make(), 5)
-    for makers in ([wrapped], [make, lambda: make()], [partial(make, g=object())]):
+    worlds: list[list[Any]] = [[wrapped], [make, lambda: make()], [partial(make, g=object())]]
+    for makers in worlds:
         found = recognised(SeedVecEnv([partial(TaskSequence, makers, 10)], [0]), [0])
         assert type(found) is CustomSequence and found.tasks[0] == "task-0"
 
