@@ -35,10 +35,10 @@ CHECKS = (
     "tests/agents/methods/test_base.py", "tests/agents/test_state.py",
     "tests/agents/test_storage.py", "tests/agents/settings/test_learners.py",
     "tests/agents/settings/test_fields.py", "tests/clrl/machine/test_resources.py",
-    "tests/clrl/config/test_run.py", "tests/clrl/test_cli.py", "tests/test_scripts.py",
-    "tests/test_readme.py",
+    "tests/clrl/config/test_presets.py", "tests/clrl/commands/test_list.py",
+    "tests/clrl/commands/test_train.py", "tests/test_scripts.py",
 )  # fmt: skip
-OF_ALL_METHODS = "test_scripts or test_lists_show or test_help_of_train or test_readme and exists"
+OF_ALL_METHODS = "test_lists_show or test_help_of_train or small_preset_runs or published_one"
 """Tests of all methods at once, beside those with a case for each."""
 
 

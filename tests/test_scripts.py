@@ -1,4 +1,4 @@
-"""The scripts of the CW20 table, with a `clrl` that only notes how it was called."""
+"""The scripts behind numbers, most with a `clrl` that only notes how it was called."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import runpy
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -25,14 +26,28 @@ case "$*" in *--dry-run*) exit 0 ;; "train {failing} "*) echo "clrl: broken"; ex
 """
 
 
+@dataclass
+class Done:
+    """What a script did."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 class Fake:
     """A folder with a `clrl` that writes its arguments down, first on the PATH."""
 
-    def __init__(self, root: Path):
+    def __init__(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         self.calls = root / "calls"
         self.clrl = root / "bin" / "clrl"
         self.clrl.parent.mkdir()
         self.set()
+        monkeypatch.chdir(root)
+        monkeypatch.setenv("PATH", f"{self.clrl.parent}{os.pathsep}{os.environ['PATH']}")
+        self._monkeypatch, self._capfd = monkeypatch, capfd
 
     def set(self, failing: str = "nothing", refused: str = "nothing") -> None:
         """Let a method fail, and a word be refused."""
@@ -40,21 +55,13 @@ class Fake:
         self.clrl.write_text(text)
         self.clrl.chmod(0o755)
 
-    def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run a command with it."""
-        path = f"{self.clrl.parent}{os.pathsep}{os.environ['PATH']}"
-        return subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PATH": path},
-            cwd=self.clrl.parents[1],
-            timeout=60,
-        )
-
-    def all(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run all rows."""
-        return self.run(sys.executable, CW20 / "all.py", *words)
+    def here(self, script: str, *words: str) -> Done:
+        """Run a script in this process, where torch is imported already."""
+        self._monkeypatch.setattr(sys, "argv", [script, *words])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(CW20 / script), run_name="__main__")
+        assert isinstance(end.value.code, int)
+        return Done(end.value.code, *self._capfd.readouterr())
 
     def lines(self) -> list[list[str]]:
         """The words of every call so far; then none."""
@@ -64,8 +71,15 @@ class Fake:
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> Fake:
-    return Fake(tmp_path)
+def fake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Fake:
+    return Fake(tmp_path, monkeypatch, capfd)
+
+
+def start(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own."""
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
 def value(words: list[str], flag: str) -> str:
@@ -84,28 +98,33 @@ def test_a_row_is_one_valid_command_for_every_method(method: str) -> None:
 
 
 def test_the_script_of_a_row_passes_flags_on(fake: Fake) -> None:
-    done = fake.run(CW20 / "row.sh", "multitask", "--seeds", "0..4", "--out", "a b")
+    done = start(CW20 / "row.sh", "multitask", "--seeds", "0..4", "--out", "a b")
     assert (done.returncode, done.stderr) == (0, "")
     flags = "--sequence CW10 --seeds 0..4 --out a b".split()
     assert fake.lines() == [["train", "multitask", *flags]]
-    done = fake.run(CW20 / "row.sh", "ecw")
+
+
+def test_a_row_that_is_none_is_refused(fake: Fake) -> None:
+    done = fake.here("row.py", "ecw")
     assert done.returncode == errors.CONFIG
     assert done.stderr == "row.sh: unknown method 'ecw'; did you mean 'ewc'?\n"
-    assert fake.run(CW20 / "row.sh").returncode == errors.CONFIG
-    assert "usage: scripts/cw20/row.sh METHOD" in fake.run(CW20 / "row.sh", "--help").stdout
+    assert fake.here("row.py").returncode == errors.CONFIG
+    assert "usage: scripts/cw20/row.sh METHOD" in fake.here("row.py", "--help").stdout
 
 
 def test_references_are_all_tasks_of_cw10_one_after_the_other(fake: Fake) -> None:
-    assert fake.run(CW20 / "references.sh", "--seeds", "0..9").returncode == 0
+    assert start(CW20 / "references.sh", "--seeds", "0..9").returncode == 0
     lines = fake.lines()
     assert [value(words, "--sequence") for words in lines] == list(SEQUENCES["CW10"])
     assert {words[1] for words in lines} == {"finetuning"}
     fake.set(failing="finetuning")
-    assert fake.run(CW20 / "references.sh").returncode == errors.FAULT
+    assert start(CW20 / "references.sh").returncode == errors.FAULT
 
 
 def test_the_small_preset_runs_every_row_on_the_demo_s_tasks(fake: Fake) -> None:
-    done = fake.all("--preset", "small", "--seeds", "0..2", "--out", "o", "--threads", "1")
+    done = fake.here(
+        "all.py", "--preset", "small", "--seeds", "0..2", "--out", "o", "--threads", "1"
+    )
     assert done.returncode == 0, done.stderr
     check, *trained, table, plot = fake.lines()
     assert "--dry-run" in check
@@ -127,7 +146,7 @@ def test_the_small_preset_runs_every_row_on_the_demo_s_tasks(fake: Fake) -> None
 
 
 def test_without_a_preset_the_budget_is_the_published_one(fake: Fake) -> None:
-    done = fake.all("--dry-run")
+    done = fake.here("all.py", "--dry-run")
     assert done.returncode == 0 and fake.lines()[0][-1] == "--dry-run"
     commands = [line.split() for line in done.stdout.splitlines()]
     rows = [words[1:3] + [value(words, "--sequence")] for words in commands[: len(METHODS)]]
@@ -140,7 +159,7 @@ def test_without_a_preset_the_budget_is_the_published_one(fake: Fake) -> None:
 
 def test_a_row_that_fails_does_not_stop_the_others(fake: Fake) -> None:
     fake.set(failing="ewc")
-    done = fake.all("--sequence", "reach-v3,push-v3", "--jobs", "4")
+    done = fake.here("all.py", "--sequence", "reach-v3,push-v3", "--jobs", "4")
     assert done.returncode == errors.INCOMPLETE
     assert done.stderr == "ewc ended with code 70: clrl: broken\n"
     assert f"{len(METHODS) + 1} of {len(METHODS) + 2} runs are complete" in done.stdout
@@ -161,11 +180,25 @@ def test_a_wrong_flag_ends_with_a_sentence(
     words: tuple[str, ...], sentence: str, fake: Fake
 ) -> None:
     fake.set(refused="--refused")
-    done = fake.all(*words)
+    done = fake.here("all.py", *words)
     assert done.returncode == errors.CONFIG
     assert done.stderr.startswith(sentence) and done.stdout == ""
 
 
 def test_the_help_says_what_it_runs() -> None:
-    done = subprocess.run([CW20 / "all.sh", "--help"], capture_output=True, text=True)
+    done = start(CW20 / "all.sh", "--help")
     assert done.returncode == 0 and "--steps-per-task" in done.stdout
+
+
+@pytest.mark.parametrize("script", ["cw10.sh ewc", "single_task.sh push-v3"])
+def test_a_dry_run_of_a_script_says_what_it_costs(script: str, tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    done = subprocess.run(
+        f"sh {CW20.parent}/{script} --dry-run --seeds 0..1", shell=True, text=True, timeout=60,
+        capture_output=True, env={"PATH": path}, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "steps_per_task: 1000000" in done.stdout
+    assert "seeds: [0, 1]" in done.stdout
+    assert "hours on this CPU" in done.stdout
+    assert list(tmp_path.iterdir()) == []

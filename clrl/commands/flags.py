@@ -22,6 +22,7 @@ T = TypeVar("T")
 _PLAINER = (
     (r"^Missing from (.*?): (\S+).*", r"\1 needs \2"),
     (r"Error parsing (--?[\w.-]+): ", r"\1: "),
+    (r"^Error parsing [\w.]+: (?=[\w.]+ is )", ""),  # a dataclass names its field itself
     (r"invalid literal for int\(\) with base 10: ('.*?')", r"\1 is not a whole number"),
     (r"could not convert string to float: ('.*?')", r"\1 is not a number"),
 )

@@ -20,7 +20,6 @@ from clrl.config.evaluation import Evaluation
 from clrl.config.families import MetaWorldSequence
 from clrl.config.presets import base_config
 from clrl.config.run import RunConfig, run_type
-from clrl.envs.schedule import Schedule
 from clrl.errors import ConfigError
 from clrl.machine.costs import expected_costs
 from clrl.results.groups import join
@@ -61,12 +60,6 @@ def test_a_run_has_one_start_one_end_and_a_policy_after_every_block(tmp_path: Pa
     assert evaluated == {(step, task) for step in range(30, 181, 30) for task in (0, 1)}
     assert read_run(tmp_path).config["sequence"]["interleaved"] is True
     assert agent.n_updates == 5 * 16  # every 10th step from the 21st on
-
-
-def test_economical_evaluation_is_that_of_the_end() -> None:
-    how, schedule = Evaluation(6, tasks="economical"), Schedule("ab", 60)
-    due = [how.due(step, schedule, interleaved=True) for step in range(10, 121, 10)]
-    assert due == [[]] * 7 + [[0, 1]] * 5
 
 
 def test_environments_that_do_not_fit_the_method_are_refused(tmp_path: Path) -> None:

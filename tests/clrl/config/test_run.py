@@ -13,11 +13,11 @@ from clrl.agents.methods import METHODS
 from clrl.agents.methods.ewc import EWC
 from clrl.agents.methods.packnet import PackNet
 from clrl.agents.ppo.settings import PPOSettings
-from clrl.agents.sac.settings import SMALL_PRESET, SACSettings
+from clrl.agents.sac.settings import SACSettings
 from clrl.config.evaluation import Evaluation
 from clrl.config.families import MetaWorldSequence
 from clrl.config.placement import LoggingConfig, PlacementConfig
-from clrl.config.presets import PRESETS, PresetName, base_config
+from clrl.config.presets import PRESETS, base_config
 from clrl.config.run import RunConfig, run_type
 from clrl.envs.metaworld.tasks import METAWORLD_TASKS
 from clrl.errors import ConfigError
@@ -135,12 +135,6 @@ def test_what_is_no_configuration_is_refused(values: Any) -> None:
         RunConfig.from_dict(values)
 
 
-def test_yaml_s_own_traps_are_read_as_meant() -> None:
-    text = SMALL.to_yaml().replace("1.0e-07", "1e-7").replace("'off'", "off")
-    assert "1e-7" in text and "wandb: off" in text
-    assert RunConfig.from_dict(yaml.safe_load(text)) == SMALL
-
-
 def test_keys_of_config_yaml_are_those_that_tools_read() -> None:
     values = SMALL.to_dict()
     assert list(values) == [
@@ -199,27 +193,6 @@ def test_the_default_directory_names_sequence_and_method() -> None:
     assert base_config(",".join(METAWORLD_TASKS[:7]), "ewc").directory.name.startswith(
         "7-tasks-ewc-"
     )
-
-
-def test_the_published_settings_of_learner_and_method_are_the_defaults() -> None:
-    assert base_config("CW10", "finetuning").learner == SACSettings()
-    published = base_config("CW10", "packnet")
-    assert published.learner == SACSettings(**PackNet.learner_defaults["sac"])
-    assert published.method == PackNet()
-    assert published.sequence.steps_per_task == 1_000_000
-
-
-def test_the_small_preset_stands_above_the_method_s_settings() -> None:
-    assert typing.get_args(PresetName) == tuple(PRESETS)
-    expected = SACSettings(**{**PackNet.learner_defaults["sac"], **SMALL_PRESET})
-    assert SMALL.learner == expected
-    assert SMALL.sequence.steps_per_task == STEPS
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_the_small_preset_fits_every_method(method: str) -> None:
-    config = base_config(TASKS, method, "small")
-    assert len(config.sequence.schedule.evaluations(config.evaluation.evals_per_task)) == 12
 
 
 def _run(**changes: Any) -> RunConfig:

@@ -23,7 +23,6 @@ from clrl.config.run import RunConfig
 from clrl.envs.metaworld.tasks import CW10
 from clrl.errors import ConfigError
 from clrl.machine import resources
-from clrl.machine.costs import expected_costs
 from clrl.machine.resources import available_memory, check_resources, need, stored_rows
 from clrl.run.builder import AGENTS, build
 from tests.agents import tiny
@@ -204,17 +203,3 @@ def test_the_command_refuses_before_anything_is_written(
     assert [path.name for path in tmp_path.rglob("[!.]*")] == ["run"]
     assert main([*words, "--dry-run", "--out", str(tmp_path / "run")]) == errors.OK
     assert "256 MiB available here: too little" in capsys.readouterr().out
-
-
-def test_updates_of_ppo_are_epochs_times_minibatches_of_every_rollout() -> None:
-    config = base_config("CW10", "finetuning", learner="ppo")
-    config = with_learner(config, n_steps=2048, batch_size=100, n_epochs=3)
-    config = replace(config, sequence=MetaWorldSequence(CW10, 10_000))
-    assert expected_costs(config).updates == 48 * 3 * 21  # 100,000 steps hold 48 rollouts
-
-
-def test_interleaved_tasks_wait_for_their_first_update_once() -> None:
-    updates = {
-        name: expected_costs(base_config("CW10", name)).updates for name in ("l2", "multitask")
-    }
-    assert updates["multitask"] - updates["l2"] == 9 * 1_000

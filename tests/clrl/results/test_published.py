@@ -1,17 +1,13 @@
 """Published numbers: as published, found from an installed package, and beside ours."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from clrl import errors
 from clrl.agents.methods import METHODS
-from clrl.cli import main
 from clrl.results.published import METRICS, read_published
-from clrl.results.rows import Estimate
 from clrl.results.tables import table
 from tests.clrl.results.test_metrics import SUCCESS
 from tests.clrl.synthetic import random_success, write_run
@@ -79,15 +75,6 @@ def test_rows_of_several_sequences_are_told_apart(tmp_path: Path) -> None:
     ours = [name for name in rows if name.startswith("ewc")]
     assert ours == ["ewc, one (3 x 6,000 steps)", "ewc, made-up (2 x 6,000 steps)"]
     assert [rows[name][0] for name in ours] == ["2", "2"] and rows["finetuning"][0] == "–"
-
-
-def test_the_command_prints_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = str(write_run(tmp_path / "run", SUCCESS, TASKS))
-    assert main(["table", run, "--published"]) == errors.OK
-    assert cells(capsys.readouterr().out)["finetuning"][2] == Estimate(0.05, (0.05, 0.06)).text()
-    assert main(["table", run, "--published", "--json"]) == errors.OK
-    content = json.loads(capsys.readouterr().out)
-    assert content["published"][0]["performance"] == {"value": 0.05, "interval": [0.05, 0.06]}
 
 
 def test_an_installed_package_has_them(tmp_path: Path) -> None:

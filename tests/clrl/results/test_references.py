@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from clrl.errors import ConfigError
-from clrl.results.metrics import auc
 from clrl.results.tables import table
 from tests.clrl.results.test_metrics import REFERENCES, SUCCESS
 from tests.clrl.results.test_tables import TASKS, row, write_references
@@ -169,37 +168,6 @@ def test_references_are_cut_to_the_smallest_number_of_seeds(tmp_path: Path) -> N
 
     assert row(result)["forward_transfer"]["value"] == pytest.approx(0.1701926385, abs=5e-11)
     assert "2 seeds of every reference are used, the smallest n." in result.markdown()
-
-
-def test_a_solved_reference_is_left_out_and_counted(tmp_path: Path) -> None:
-    write_run(tmp_path / "run", SUCCESS, TASKS)
-    write_references(tmp_path / "references", TASKS[:2])
-    write_run(tmp_path / "solved", np.ones((2, 6, 1)), ["reach-v3"])
-
-    result = table([tmp_path])
-
-    transfer = row(result)["forward_transfer"]
-    assert transfer["per_task"][2] is None
-    assert transfer["value"] == pytest.approx((0.04411765 + 0.36842105) / 2, abs=1e-7)
-    assert "always succeeds: reach-v3 (task 2) (1 of 3 tasks)." in result.markdown()
-
-
-def test_a_sequence_told_twice_has_forward_transfer_of_both_halves(tmp_path: Path) -> None:
-    tasks = ("push-v3", "reach-v3") * 2
-    success = random_success(3, 5, 4)
-    reference = random_success(2, 5, 1)
-    write_run(tmp_path / "run", success, tasks)
-    for name in tasks[:2]:
-        write_run(tmp_path / name, reference, [name])
-
-    result = table([tmp_path])
-
-    own, base = auc(success).mean(axis=0), auc(reference).mean()
-    ratios = (own - base) / (1 - base)
-    transfer = row(result)["forward_transfer"]
-    assert transfer["first_half"]["value"] == pytest.approx(ratios[:2].mean())
-    assert transfer["second_half"]["value"] == pytest.approx(ratios[2:].mean())
-    assert "| FT 1st half | FT 2nd half |" in result.markdown()
 
 
 def test_an_unfinished_reference_is_not_used_and_named(tmp_path: Path) -> None:

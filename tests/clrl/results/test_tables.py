@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clrl.errors import ConfigError, DamagedData
+from clrl.errors import DamagedData
 from clrl.results.metrics import auc, forgetting, performance
 from clrl.results.statistics import fresh_sampler, mean_interval
 from clrl.results.tables import Table, table
@@ -120,55 +120,9 @@ def test_seeds_of_several_directories_are_joined_in_order(tmp_path: Path) -> Non
     assert numbers["auc"] == auc(success).tolist()
 
 
-def test_the_same_seed_twice_is_refused_and_both_directories_named(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", SUCCESS, TASKS, seeds=(0, 1))
-    write_run(tmp_path / "b", SUCCESS, TASKS, seeds=(1, 2))
-
-    with pytest.raises(ConfigError, match="seed 1 .*/a and in .*/b"):
-        table([tmp_path])
-
-
 def test_the_same_directory_twice_counts_once(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", SUCCESS, TASKS)
     assert row(table([run, tmp_path, run / ".." / "a"]))["n"] == 2
-
-
-def test_rows_of_one_method_are_told_apart_by_their_settings(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", SUCCESS, TASKS, method={"name": "ewc", "coef": 1.0})
-    write_run(tmp_path / "b", SUCCESS, TASKS, method={"name": "ewc", "coef": 10.0})
-    write_run(tmp_path / "c", SUCCESS, TASKS, evaluation={"stochastic_episodes": 20})
-
-    labels = [row(table([tmp_path]), index)["label"] for index in range(3)]
-
-    assert labels == [
-        "finetuning (evaluation.stochastic_episodes=20)",
-        "ewc (coef=1.0, evaluation.stochastic_episodes=10)",
-        "ewc (coef=10.0, evaluation.stochastic_episodes=10)",
-    ]
-
-
-def test_a_method_on_two_learners_is_told_apart_by_the_learner_alone(tmp_path: Path) -> None:
-    success = np.full((1, 4, 2), 0.5)
-    sac = {"name": "sac", "batch_size": 128, "tau": 0.01}
-    ppo = {"name": "ppo", "batch_size": 64, "n_steps": 500}
-    for k, learner in enumerate((sac, ppo)):
-        write_run(tmp_path / str(k), success, ["a", "b"], learner=learner)
-    (section,) = table([tmp_path]).sections
-    assert [row.label for row in section.rows] == [
-        "finetuning (learner.name=sac)",
-        "finetuning (learner.name=ppo)",
-    ]
-
-
-def test_different_sequences_have_separate_tables(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", SUCCESS, TASKS)
-    write_run(tmp_path / "b", SUCCESS, TASKS[::-1])
-    write_run(tmp_path / "c", SUCCESS, TASKS, sequence={"horizon": 500})
-
-    text = table([tmp_path]).markdown()
-
-    assert text.count("### made-up: 3 tasks of 6,000 steps") == 3
-    assert "horizon 500" in text
 
 
 def test_what_a_sequence_reveals_makes_a_row_with_its_label_and_a_sentence(tmp_path: Path) -> None:
@@ -185,43 +139,6 @@ def test_what_a_sequence_reveals_makes_a_row_with_its_label_and_a_sentence(tmp_p
     assert f"* {sentence} nor which one it is." in result.markdown()
     alone = table([tmp_path / "nothing"]).markdown()
     assert "| finetuning | 2 |" in alone and "* The sequence tells neither when" in alone
-
-
-def test_one_seed_has_a_value_and_no_interval(tmp_path: Path) -> None:
-    write_run(tmp_path / "run", SUCCESS[:1], TASKS)
-
-    result = table([tmp_path])
-
-    assert "| finetuning | 1 | 0.59 [–] | 0.09 [–] | – | -0.13 |" in result.markdown()
-    assert "One seed has no interval" in result.markdown()
-    assert row(result)["performance"]["interval"] is None
-
-
-@pytest.mark.parametrize("state", ["running", "interrupted", "failed"])
-def test_an_unfinished_run_is_left_out_and_named(tmp_path: Path, state: str) -> None:
-    write_run(tmp_path / "a", SUCCESS[:1], TASKS)
-    cut = SUCCESS[1:].copy()
-    cut[:, 7:] = np.nan
-    write_run(tmp_path / "b", cut, TASKS, seeds=[1], state=state)
-
-    result = table([tmp_path])
-
-    assert row(result)["n"] == 1
-    problem = result.problems[0]
-    assert f"b is {state}, evaluated up to step 7,000 of 18,000: left out" in problem
-    assert problem in result.markdown()
-
-
-def test_a_missing_cell_is_named_by_task_step_and_seed(tmp_path: Path) -> None:
-    gap = SUCCESS.copy()
-    gap[1, 16, 0] = np.nan
-    write_run(tmp_path / "a", gap, TASKS, seeds=(4, 7))
-
-    result = table([tmp_path])
-
-    (problem,) = result.problems
-    assert "no evaluation of task 0 (hammer-v3) at step 17,000 for seed 7" in problem
-    assert json.loads(result.json())["tables"][0]["rows"] == []
 
 
 def test_seeds_that_only_other_rows_have_are_named(tmp_path: Path) -> None:
@@ -245,3 +162,29 @@ def test_a_damaged_run_stops_the_table(tmp_path: Path) -> None:
 
     with pytest.raises(DamagedData, match="line 4 is not JSON"):
         table([tmp_path])
+
+
+def test_different_sequences_have_separate_tables(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", SUCCESS, TASKS)
+    write_run(tmp_path / "b", SUCCESS, TASKS[::-1])
+    write_run(tmp_path / "c", SUCCESS, TASKS, sequence={"horizon": 500})
+
+    text = table([tmp_path]).markdown()
+
+    assert text.count("### made-up: 3 tasks of 6,000 steps") == 3
+    assert "horizon 500" in text
+
+
+@pytest.mark.parametrize("state", ["running", "interrupted", "failed"])
+def test_an_unfinished_run_is_left_out_and_named(tmp_path: Path, state: str) -> None:
+    write_run(tmp_path / "a", SUCCESS[:1], TASKS)
+    cut = SUCCESS[1:].copy()
+    cut[:, 7:] = np.nan
+    write_run(tmp_path / "b", cut, TASKS, seeds=[1], state=state)
+
+    result = table([tmp_path])
+
+    assert row(result)["n"] == 1
+    problem = result.problems[0]
+    assert f"b is {state}, evaluated up to step 7,000 of 18,000: left out" in problem
+    assert problem in result.markdown()

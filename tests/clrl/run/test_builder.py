@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import runpy
 import textwrap
 from functools import partial
@@ -23,23 +22,13 @@ from clrl.agents.randomness import environment_seed
 from clrl.agents.sac import ContinualSAC
 from clrl.cli import main
 from clrl.config.evaluation import Evaluation
-from clrl.config.families import (
-    CustomSequence,
-    FunctionSequence,
-    GymnasiumSequence,
-    MetaWorldSequence,
-)
 from clrl.config.run import RunConfig
-from clrl.envs.metaworld import continual_world
 from clrl.envs.sequence import TaskSequence
 from clrl.envs.streams import ToyStream
 from clrl.envs.vector import SeedVecEnv
 from clrl.errors import ConfigError
 from clrl.run.builder import load_policy, load_trained
-from clrl.run.checkpoint import write_directory
-from clrl.run.directory import RunFile
 from clrl.run.protocol import train
-from clrl.run.recognise import recognised
 from tests.clrl.rundirs import lines
 
 tiny = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "tiny_run.py")))
@@ -60,24 +49,6 @@ def swings(seed: int = 0) -> TaskSequence:
 def agent_in(makers: Any, method: Method | None = None, seeds: Any = (0, 3)) -> ContinualSAC:
     env = SeedVecEnv(makers, [environment_seed(seed) for seed in seeds])
     return ContinualSAC(env, method, seeds=seeds, device="cpu", **SHORT)
-
-
-def test_worlds_that_a_configuration_can_make_again_are_recognised() -> None:
-    def of(*makers: Any) -> Any:
-        return recognised(SeedVecEnv(makers, range(len(makers))), range(len(makers)))
-
-    found = of(partial(swings, 0), partial(swings, 0))
-    assert isinstance(found, GymnasiumSequence) and found.tasks == ("a", "b")
-    assert found.worlds[1] == "Pendulum-v1?max_episode_steps=10&g=2.0"
-    assert found.steps_per_task == (40, 20)
-    own = of(partial(swings, 0), partial(swings, 1))  # every seed its own worlds
-    assert isinstance(own, FunctionSequence) and own.function == f"{__name__}:swings"
-    assert isinstance(of(lambda: swings(0), lambda: swings(1)), CustomSequence)
-    tasks = ("push-v3", "reach-v3", "push-v3")
-    world = of(partial(continual_world, tasks, 50, reveals="boundaries", horizon=20))
-    assert world == MetaWorldSequence(tasks, 50, "boundaries", horizon=20)
-    for sequence in (found, world):
-        assert sequence.make(0).schedule == sequence.schedule
 
 
 def test_a_run_of_registered_worlds_is_opened_as_it_was(tmp_path: Path, capsys: Any) -> None:
@@ -200,21 +171,3 @@ def test_the_last_policy_of_more_than_a_hundred_tasks_is_that_of_the_last(tmp_pa
     )
     with pytest.raises(ConfigError, match="task 102 is finished"):
         load_policy(tmp_path, 102)
-
-
-def test_a_run_of_another_version_is_read_and_not_continued(tmp_path: Path, capsys: Any) -> None:
-    words = (
-        f"train finetuning --sequence toy --steps-per-task 4 --evals-per-task 1 --out {tmp_path}"
-    )
-    assert main([*words.split(), "--seeds", "0"]) == errors.OK
-    for state in tmp_path.glob("checkpoints/*/state.json"):
-        values = json.loads(state.read_text())
-        del values["format"]
-        tensors = (state.parent / "tensors.pt").read_bytes()
-        files = [("tensors.pt", tensors), ("state.json", json.dumps(values).encode())]
-        write_directory(state.parent, files)
-    RunFile(tmp_path).update(state="interrupted")
-    assert main([*words.split(), "--seeds", "0"]) == errors.CONFIG
-    assert "was written by another version and cannot be continued" in capsys.readouterr().err
-    assert RunFile(tmp_path).values["state"] == "interrupted"
-    assert main(["table", str(tmp_path)]) == errors.OK

@@ -1,11 +1,12 @@
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 
 from clrl.config.presets import base_config
 from clrl.errors import ConfigError, DamagedData
-from clrl.run.directory import check_directory, differing
+from clrl.run.directory import Busy, check_directory, differing, owned
 
 SMALL = base_config("push-v3,window-close-v3", "packnet", "small")
 
@@ -45,3 +46,10 @@ def test_a_damaged_config_yaml_in_the_directory_is_damaged_data(tmp_path: Path, 
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(DamagedData, match=r"config\.yaml"):
         check_directory(SMALL, tmp_path)
+
+
+def test_two_owners_of_a_directory_are_one_too_many(tmp_path: Path) -> None:
+    with owned(tmp_path), pytest.raises(Busy, match=f"process {os.getpid()} on"), owned(tmp_path):
+        pass
+    with owned(tmp_path):
+        pass

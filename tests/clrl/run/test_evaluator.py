@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -17,83 +16,11 @@ from clrl.agents.sac import ContinualSAC
 from clrl.config import evaluation
 from clrl.config.evaluation import Evaluation
 from clrl.envs.metaworld import continual_world
-from clrl.envs.schedule import Schedule
 from clrl.envs.sequence import TaskSequence
-from clrl.run import simulators
 from clrl.run.evaluator import evaluate
 from clrl.run.simulators import Simulators
 from tests.agents import tiny
-
-
-class Line(gym.Env):
-    """A point on a line, started at a random place; success lies above 1. `horizon` steps."""
-
-    observation_space = gym.spaces.Box(-np.inf, np.inf, (2,))
-    action_space = gym.spaces.Box(-1.0, 1.0, (1,))
-    alive = 0
-
-    def __init__(self, horizon: int = 5) -> None:
-        self.horizon = horizon
-        Line.alive += 1
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
-        super().reset(seed=seed)
-        self.place, self.steps = float(self.np_random.uniform(-0.5, 0.5)), 0
-        return np.array([self.place, 0.0]), {}
-
-    def step(self, action: np.ndarray) -> Any:
-        self.place += float(action[0])
-        self.steps += 1
-        success = {"success": float(self.place > 1)}
-        return np.array([self.place, self.steps]), 1.0, False, self.steps == self.horizon, success
-
-    def close(self) -> None:
-        Line.alive -= 1
-
-
-class Scripted:
-    """A policy of S seeds that acts by a function of (seed, observation, noise)."""
-
-    def __init__(self, function: Any, seeds: Sequence[int] = (0,), action_dim: int = 1) -> None:
-        self.function, self.seeds, self.action_dim = function, seeds, action_dim
-        self.task: int | None = None
-        self.tasks: list[int] = []
-        self.keys: list[tuple[int, ...]] = []
-        self.calls: list[tuple[tuple[int, ...], np.ndarray, np.ndarray]] = []
-
-    def act(self, obs: np.ndarray, deterministic: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        self.calls.append((obs.shape, obs.copy(), np.where(deterministic[:, None], 0, noise)))
-        actions = np.zeros((*obs.shape[:2], self.action_dim), np.float32)
-        for s, k in np.ndindex(obs.shape[:2]):
-            quiet = 0.0 if deterministic[k] else noise[s, k]
-            actions[s, k] = self.function(self.seeds[s], obs[s, k], quiet)
-        return actions
-
-    @contextlib.contextmanager
-    def evaluating(self, task: int, *key: int) -> Iterator[None]:
-        assert self.task is None
-        self.task = task
-        self.tasks.append(task)
-        self.keys.append((task, *key))
-        yield
-        self.task = None
-
-
-def lines(n_tasks: int = 2, horizon: int = 5, names: Sequence[str] | None = None) -> TaskSequence:
-    return TaskSequence([partial(Line, horizon) for _ in range(n_tasks)], 100, names)
-
-
-def simulators_of(sequence: TaskSequence) -> Simulators:
-    """Simulators of up to twenty seeds with the same worlds."""
-    return Simulators([sequence] * 20)
-
-
-def up(seed: int, obs: np.ndarray, noise: Any) -> float:
-    return 0.6
-
-
-def noisy(seed: int, obs: np.ndarray, noise: Any) -> float:
-    return float(np.sum(noise)) + 0.01 * float(obs[0])
+from tests.clrl.scripted import Line, Scripted, lines, noisy, simulators_of, up
 
 
 def up_and_down(seed: int, obs: np.ndarray, noise: Any) -> float:
@@ -243,57 +170,6 @@ def test_weights_drawn_at_every_step_leave_evaluation_a_function_of_seed_task_an
         assert (before["return"] == after["return"]) == means
     changed = {role for role, state in three.streams.state().items() if state != streams[role]}
     assert changed == {"evaluation"}  # by `predict`
-
-
-def test_tasks_of_equal_makers_share_simulators_and_the_number_kept_is_bounded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    before = Line.alive
-    maker, other = partial(Line, 5), partial(Line, 4)
-    sequence = TaskSequence([maker, other, partial(Line, 5)], 100, ("a", "b", "c"))
-    own = Line.alive - before
-    for kept, alive in ((80, 8), (6, 4), (3, 3)):
-        for module in (evaluation, simulators):
-            monkeypatch.setattr(module, "KEPT", kept)
-        worlds = simulators_of(sequence)
-        rows = evaluate(Scripted(up), worlds, [0, 1, 2], 10, Evaluation(1, 4, 0))
-        assert [row["episodes"] for row in rows] == [4, 4, 4]
-        assert Line.alive - before - own == alive
-        worlds.close()
-
-
-def test_all_tasks_are_due_at_every_period_and_never_at_the_start() -> None:
-    how = Evaluation(evals_per_task=4)
-    due = [how.due(step, Schedule("ab", 100)) for step in range(0, 201, 5)]
-    assert [5 * i for i, tasks in enumerate(due) if tasks] == list(range(25, 201, 25))
-    assert due[5] == [0, 1]
-
-
-def test_the_economical_schedule_is_the_current_task_and_all_tasks_at_the_last_five() -> None:
-    how = Evaluation(evals_per_task=4, tasks="economical")
-    due = [how.due(step, Schedule("abc", 100)) for step in range(25, 301, 25)]
-    assert due == [[0]] * 4 + [[1]] * 3 + [[0, 1, 2]] * 5
-    short = Evaluation(evals_per_task=2, tasks="economical")
-    assert [short.due(s, Schedule("ab", 100)) for s in (50, 100, 150, 200)] == [[0, 1]] * 4
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"evals_per_task": 0}, "evals_per_task is 0"),
-        ({"stochastic_episodes": -1}, "stochastic_episodes is -1"),
-        ({"stochastic_episodes": 0, "deterministic_episodes": 0}, "must not both be 0"),
-        ({"tasks": "some"}, "tasks is 'some'; it must be all or economical"),
-    ],
-)
-def test_bad_settings_are_refused_by_name(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Evaluation(**settings)
-
-
-def test_a_period_that_does_not_come_out_whole_is_refused() -> None:
-    with pytest.raises(ValueError, match="evals_per_task is 3; it must divide .* has 100"):
-        Evaluation(evals_per_task=3).due(10, Schedule("a", 100))
 
 
 def expert(names: Sequence[str], seeds: Sequence[int] = (0,)) -> Scripted:

@@ -6,6 +6,7 @@ from typing import Any
 from clrl.results.record import Record
 from clrl.run.progress import Progress
 from clrl.run.protocol import Silent
+from tests.clrl.rundirs import lines
 
 
 def test_a_reported_number_that_is_not_defined_yet_is_null(tmp_path: Path) -> None:
@@ -29,3 +30,11 @@ def test_what_an_episode_does_not_tell_is_null_and_its_means_are_of_what_is_know
     rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
     assert [row["success_mean"] for row in rows] == [None, 1.0]
     assert [row["return_mean"] for row in rows] == [2.0, 2.0] and rows[0]["task"] == 1
+
+
+def test_a_line_between_two_episode_ends_has_no_means(tmp_path: Path) -> None:
+    record = Record(tmp_path / "train.jsonl")
+    learner: Any = SimpleNamespace(seeds=(0,), losses_log=dict, num_timesteps=5)
+    Progress(learner, record, 5, lambda step: 0, Silent()).count([{}])
+    (row,) = lines(tmp_path / "train.jsonl")
+    assert (row["step"], row["episodes"], row["return_mean"]) == (5, 0, None)
