@@ -228,17 +228,3 @@ def test_an_agent_sees_what_the_sequence_reveals(reveals: Any, one_hot: int, tol
     assert env.task == 1 and env.told_task == told  # the world itself has changed
     assert last[3] and last[4]["task"] == 0
     assert env.make_task(1).observation_space == env.observation_space
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"reveals": "all"}, "reveals must be one of 'task', 'boundaries', 'nothing', got 'all'"),
-        ({"score": "points"}, "score must be one of 'success', 'return', got 'points'"),
-        ({"score_range": (1.0, 1.0)}, r"score_range must be \(low, high\), got \(1.0, 1.0\)"),
-        ({"steps_per_task": [1, 2, 3]}, "one number or one per task .2., got 3"),
-    ],
-)
-def test_what_a_sequence_says_of_itself_is_checked(arguments: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        TaskSequence(**{"makers": [Walk, Walk], "steps_per_task": 5, **arguments})
