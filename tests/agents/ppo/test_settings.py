@@ -31,8 +31,8 @@ def test_a_linear_schedule_falls_to_zero_and_stays_there() -> None:
 
 def test_updates_are_epochs_times_minibatches_of_every_full_rollout() -> None:
     settings = PPOSettings(n_steps=100, batch_size=30, n_epochs=3)
-    assert settings.updates((250, 120), False) == 3 * 3 * 4  # 3 rollouts of 370 steps, 4 parts each
-    assert settings.rows_stored((250, 120), False) == 200
+    assert settings.updates((250, 160), False) == 4 * 3 * 4  # 4 rollouts of 410 steps, 4 parts each
+    assert settings.rows_stored((250, 160), False) == 200
 
 
 def test_a_rollout_must_fit_into_a_task() -> None:
