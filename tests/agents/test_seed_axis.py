@@ -22,16 +22,16 @@ def precision(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def trained(seeds: tuple[int, ...], name: str = "finetuning", **settings: Any) -> dict[str, Any]:
-    """Return the state after 160 steps over two tasks, with the switch inside."""
+    """Return the state after 300 steps over two tasks, with the switch inside."""
     often: dict[str, Any] = {
         "train_freq": 3,
         "gradient_steps": 1,
-        "steps_per_task": 90,
+        "steps_per_task": 170,
         "hidden_sizes": (32, 32),
     }
     agent = sac(method=method(name), seeds=seeds, **(often | settings))
-    agent.learn(160)
-    assert agent.task == 1 and agent.n_updates > 40
+    agent.learn(300)
+    assert agent.task == 1 and agent.n_updates > 90
     return agent.state_dict()
 
 
