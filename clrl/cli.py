@@ -102,9 +102,12 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _make_current_folder_importable() -> None:
-    """Let `my_package.file:function` mean a file where the user stands, as `python -m` does."""
+    """Let `my_package.file:function` mean a file where the user stands.
+
+    Last on the path: a file there that is called like a module we need must not take its place.
+    """
     if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())
 
 
 if __name__ == "__main__":

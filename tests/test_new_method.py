@@ -32,6 +32,7 @@ def test_what_is_tested_is_the_copy() -> None:
 """
 CHECKS = (
     "tests/agents/methods/test_retreat.py", "tests/agents/methods/test_methods.py",
+    "tests/agents/methods/test_base.py", "tests/agents/test_state.py",
     "tests/agents/test_storage.py", "tests/agents/settings/test_learners.py",
     "tests/agents/settings/test_fields.py", "tests/clrl/machine/test_resources.py",
     "tests/clrl/config/test_presets.py", "tests/clrl/commands/test_list.py",

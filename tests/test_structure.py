@@ -225,3 +225,35 @@ def test_importing_clrl_loads_neither_torch_nor_metaworld() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_every_module_has_a_test_file_of_its_name() -> None:
+    modules = [path for folder in FOLDERS for path in files(folder) if path.name[:2] != "__"]
+    assert len(modules) > 90
+    places = [path.relative_to(ROOT) for path in modules]
+    lacking = [p for p in places if not (ROOT / "tests" / p.parent / f"test_{p.name}").exists()]
+    assert lacking == []
+
+
+ACROSS = {
+    "agents": {"cuda", "growth", "reveals", "sample", "seed_axis"},
+    "agents/methods": {"methods"},
+    "agents/ppo": {"ppo_sb3"},
+    "agents/sac": {"sac_losses"},
+    "clrl": {
+        "bad_input", "interleaved", "killed_command", "public_names", "resume", "reveals",
+        "safe_loading",
+    },
+    "envs": {"registration"},
+    "envs/metaworld": {"experts"},
+}  # fmt: skip
+"""Tests of a promise that crosses modules, by their room."""
+
+
+def test_other_test_files_are_about_what_crosses_modules() -> None:
+    found: dict[str, set[str]] = {room: set() for room in ACROSS}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        place = path.relative_to(ROOT / "tests")
+        if len(place.parts) > 1 and not (ROOT / place.parent / place.name[5:]).exists():
+            found.setdefault(str(place.parent), set()).add(place.stem[5:])
+    assert found == ACROSS

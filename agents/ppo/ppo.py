@@ -79,7 +79,7 @@ class ContinualPPO(Agent):
         self.reset_optimizers()
 
     def make_optimizers(self) -> None:
-        """One Adam each for policy and value; with the joint clip it is Stable-Baselines3's one."""
+        """Give policy and value an Adam each; with the joint clip it is Stable-Baselines3's one."""
         s, lead = self.settings, (self.n_seeds,)
         named = {part: dict(m.named_parameters()) for part, m in self.modules().items()}
         self.flats = {part: FlatParameters(named[part], lead) for part in named}
@@ -183,7 +183,7 @@ class ContinualPPO(Agent):
     # The updates
 
     def train_if_due(self) -> None:
-        """At a rollout's end train on it, then run the hooks that waited for it."""
+        """Train on a rollout at its end, then run the hooks that waited for it."""
         if self.rollout.full:
             self.finish_rollout()
             self.train_on_rollout()

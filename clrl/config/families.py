@@ -10,15 +10,7 @@ import gymnasium as gym
 import tyro
 
 from clrl.agents.settings.fields import number
-from clrl.config.names import (
-    check_tasks,
-    format_lengths,
-    format_range,
-    one_word,
-    parse_lengths,
-    parse_range,
-    sequence_name,
-)
+from clrl.config.names import Lengths, ScoreRange, check_tasks, sequence_name
 from clrl.config.worlds import call_world
 from clrl.envs.registered import is_registered, parse_world, registered_worlds
 from clrl.envs.schedule import Schedule
@@ -26,13 +18,6 @@ from clrl.envs.sequence import TaskSequence
 from clrl.envs.streams import ToyStream
 from clrl.envs.told import Reveals, ScoreName
 from clrl.errors import ConfigError, checked
-
-Lengths = Annotated[
-    int | tuple[int, ...], one_word(parse_lengths, format_lengths, "N|N,N", (int, tuple))
-]
-ScoreRange = Annotated[
-    tuple[float, float] | None, one_word(parse_range, format_range, "LOW,HIGH", (tuple, type(None)))
-]
 
 
 @dataclass(frozen=True)

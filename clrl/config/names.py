@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from tyro.constructors import PrimitiveConstructorSpec
 
@@ -144,3 +144,12 @@ def one_word(
         is_instance=lambda value: isinstance(value, kinds),
         str_from_instance=lambda value: [show(value)],
     )
+
+
+Seeds = Annotated[tuple[int, ...], one_word(parse_seeds, format_seeds, "0..4|0,3,7")]
+Lengths = Annotated[
+    int | tuple[int, ...], one_word(parse_lengths, format_lengths, "N|N,N", (int, tuple))
+]
+ScoreRange = Annotated[
+    tuple[float, float] | None, one_word(parse_range, format_range, "LOW,HIGH", (tuple, type(None)))
+]

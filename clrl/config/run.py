@@ -13,47 +13,20 @@ import yaml
 
 from clrl.agents.methods import METHODS, method_class, method_name
 from clrl.agents.methods.base import Method
-from clrl.agents.settings.fields import number
 from clrl.agents.settings.learners import SETTINGS, check_told
 from clrl.config.evaluation import Evaluation
-from clrl.config.families import FAMILIES, MetaWorldSequence, SequenceConfig
+from clrl.config.families import (
+    FAMILIES,
+    FunctionSequence,
+    MetaWorldSequence,
+    SequenceConfig,
+)
 from clrl.config.fields import from_plain, plain
-from clrl.config.names import format_seeds, one_word, parse_seeds, unknown
+from clrl.config.names import Seeds, unknown
+from clrl.config.placement import LoggingConfig, PlacementConfig
 from clrl.config.schema import MAY_CHANGE_ON_RESUME, upgraded
+from clrl.config.sequences import sequence_named
 from clrl.errors import ConfigError, checked, said_as_config_error
-
-Seeds = Annotated[tuple[int, ...], one_word(parse_seeds, format_seeds, "0..4|0,3,7")]
-
-
-@dataclass(frozen=True)
-class PlacementConfig:
-    """Where a run computes; a run may be continued with other values."""
-
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:1."""
-    threads: int = number(1, least=1)
-    """CPU threads; on a CPU several runs of one thread each get more done."""
-    matmul: Literal["auto", "default", "onednn"] = "auto"
-    """CPU matrix product; auto picks the faster full-precision one when the run starts."""
-
-    def __post_init__(self) -> None:
-        checked(self, "placement")
-        kind, _, index = self.device.partition(":")
-        if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
-            raise ConfigError(f"device is {self.device!r}; it must be auto, cpu, cuda or cuda:N")
-
-
-@dataclass(frozen=True)
-class LoggingConfig:
-    """What a run says; a run may be continued with other values."""
-
-    wandb: Literal["off", "offline", "online"] = "off"
-    """Mirror of the record in Weights & Biases."""
-    log_every: int = number(1_000, least=1)
-    """Steps between the lines of train.jsonl."""
-
-    def __post_init__(self) -> None:
-        checked(self, "logging")
 
 
 @dataclass(frozen=True)
@@ -163,10 +136,13 @@ class RunConfig:
             values = upgraded(values)
         sequence, learner, method = values["sequence"], values["learner"], values["method"]
         family = find_family(sequence.pop("family", MetaWorldSequence.family))
+        if family is FunctionSequence and "tasks" not in sequence:  # the function says them
+            named = sequence_named(str(sequence.get("function", "")))
+            values["sequence"] = sequence = {**plain(named), **sequence}
         told = {k: sequence.pop(k) for k in ("name", "interleaved", *family.facts) if k in sequence}
         settings = find_learner(learner.pop("name", family.learners[0]))
         name = method.pop("name", "finetuning")
-        kind = method_kind or find_method(name)
+        kind = method_kind or _stored_method(name)
         reveals = sequence.get("reveals", "task")
         defaults = {**kind.learner_defaults.get(settings.name, {}), **settings.forced(reveals)}
         values["learner"] = {**defaults, **learner}
@@ -256,6 +232,19 @@ def find_method(name: Any) -> type[Method]:
     """Return the class of a method, by its name or where it stands, or raise ConfigError."""
     with said_as_config_error():
         return method_class(str(name))
+
+
+def _stored_method(name: Any) -> type[Method]:
+    """Return the class of a method that a run names; it may be one that only its program knows."""
+    try:
+        return find_method(name)
+    except ConfigError as error:
+        if ":" not in str(name):
+            raise
+        raise ConfigError(
+            f"{error}; load_policy(directory, task, method=...) opens a run whose method has no "
+            "importable name"
+        ) from None
 
 
 def _as_folder(sequence: SequenceConfig) -> str:

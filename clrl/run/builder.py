@@ -20,7 +20,8 @@ from clrl.agents.randomness import environment_seed
 from clrl.agents.sac import ContinualSAC
 from clrl.config.evaluation import Evaluation
 from clrl.config.families import ToySequence
-from clrl.config.run import LoggingConfig, PlacementConfig, RunConfig, run_type
+from clrl.config.placement import LoggingConfig, PlacementConfig
+from clrl.config.run import RunConfig, run_type
 from clrl.config.schema import CONFIG_FILE
 from clrl.envs.vector import SeedVecEnv
 from clrl.errors import ConfigError, said_as_config_error

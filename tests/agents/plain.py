@@ -1,10 +1,14 @@
 """The networks again, plainly: one seed at a time, in float64, with torch's functions."""
 
+from typing import Any, ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clrl.agents.classifier import Classifier
 from clrl.agents.learner import Learner
+from clrl.envs.streams import ToyStream
 
 Weights = dict[str, Tensor]
 
@@ -31,3 +35,19 @@ def network(w: Weights, x: Tensor, tasks: list[int], outputs: int) -> Tensor:
         weight, bias = w["head.weight"], w["head.bias"]
         rows.append(F.linear(row, weight[start : start + outputs], bias[start : start + outputs]))
     return torch.stack(rows)
+
+
+def outputs_of(learner: Learner, w: dict[str, Tensor], x: Tensor, task: int) -> Tensor:
+    """Return one row's outputs in float64."""
+    return network(w, x[None], [task], learner.network().outputs)[0]  # type: ignore[arg-type]
+
+
+def rows(learner: Learner, batch: Any, s: int) -> tuple[Tensor, list[int]]:
+    x = (batch.inputs if isinstance(learner, Classifier) else batch.obs)[s].double()
+    return x, [batch.task] * len(x) if isinstance(batch.task, int) else batch.task[s].tolist()
+
+
+class ThreeClasses(ToyStream):
+    """One class of three never occurs."""
+
+    classes: ClassVar[int] = 3

@@ -2,17 +2,13 @@
 
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.spaces import Box
 
 from clrl.agents.methods import METHODS
 from clrl.agents.methods.base import Method
-from clrl.agents.ppo import ContinualPPO
-from clrl.agents.sac import ContinualSAC
 from tests.agents.telling import Hooks, telling
-from tests.agents.tiny import PPO_SETTINGS, SETTINGS, method, ppo, sac
+from tests.agents.tiny import method, ppo, sac
 
 AGENTS: dict[str, Any] = {"sac": sac, "ppo": ppo}
 SEEDS, TASKS, ROWS = (4, 2), 3, 4
@@ -26,11 +22,8 @@ def seen_in(task: int | np.ndarray) -> np.ndarray:
 
 
 def trained(kind: str, chosen: Method) -> Any:
-    agent = AGENTS[kind](
-        None, chosen, SEEDS, TASKS, 40, **({"n_steps": 20} if kind == "ppo" else {})
-    )
-    agent.learn(115)
-    return agent
+    settings = {"n_steps": 10} if kind == "ppo" else {"exploration_steps": 0}
+    return AGENTS[kind](None, chosen, SEEDS, TASKS, 20, **settings).learn(55)
 
 
 @pytest.mark.parametrize(
@@ -89,19 +82,3 @@ def test_acting_without_noise_draws_it_and_is_never_the_mode_unasked() -> None:
         assert same.tolist() == np.broadcast_to(deterministic, ROWS).tolist()
     assert before["evaluation"] == drawn[0] == drawn[1] != drawn[2]  # modes need no draw
     assert agent.streams.state() | {"evaluation": 0} == before | {"evaluation": 0}
-
-
-class Shaped(gym.Env):
-    def __init__(self, obs: tuple[int, ...], action: tuple[int, ...]):
-        self.observation_space = Box(-1.0, 1.0, obs, np.float32)
-        self.action_space = Box(-1.0, 1.0, action, np.float32)
-
-
-@pytest.mark.parametrize("kind, settings", [(ContinualSAC, SETTINGS), (ContinualPPO, PPO_SETTINGS)])
-def test_boxes_of_more_than_one_axis_are_refused(kind: Any, settings: dict[str, Any]) -> None:
-    with pytest.raises(
-        ValueError, match=r"action_space is Box\(.*\(2, 2\).*needed is a Box of one"
-    ):
-        kind(Shaped((3,), (2, 2)), **settings)
-    with pytest.raises(ValueError, match=r"observation_space is Box.*needed is a Box of one axis"):
-        kind(Shaped((3, 2), (2,)), **settings)

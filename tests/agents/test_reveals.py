@@ -9,13 +9,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from clrl.agents import randomness
 from clrl.agents.agent import Agent
-from clrl.agents.methods.ewc import EWC
 from clrl.agents.methods.finetuning import Finetuning
-from clrl.agents.methods.packnet import PackNet
 from clrl.agents.ppo import ContinualPPO
 from clrl.agents.sac import ContinualSAC
-from clrl.agents.spaces import TaskSpaces
-from tests.agents.telling import ChangingTask, Hooks, TellingWorld, telling
+from tests.agents.telling import ChangingTask, Hooks, telling
 from tests.agents.tiny import ppo, sac, total_differences, vec
 
 AGENTS: dict[str, Any] = {"sac": sac, "ppo": ppo}
@@ -76,26 +73,6 @@ def test_what_belongs_to_a_task_is_reset_at_a_told_boundary() -> None:
     assert set(agent.losses_log()) >= {"alpha/value"}
 
 
-def test_the_current_task_is_asked_for_when_an_episode_starts_only() -> None:
-    agent = sac(telling("boundaries", n_seeds=1)).learn(60)
-    (world,) = worlds(agent)
-    episodes = agent._episode_num
-    assert 0 < episodes < 20 and world.unwrapped.asked in (episodes, episodes + 1)
-    for reveals in ("task", "nothing"):
-        (world,) = worlds(sac(telling(reveals, n_seeds=1)).learn(60))
-        assert world.unwrapped.asked == 0
-
-
-def test_seeds_in_different_tasks_are_refused() -> None:
-    short = telling("boundaries", n_seeds=1, steps_per_task=40).envs[0]
-    env = DummyVecEnv([lambda: TellingWorld("boundaries"), lambda: short])
-    with pytest.raises(ValueError, match=r"are in tasks \[0, 1\]; needed is one for all seeds"):
-        sac(env, seeds=SEEDS).learn(50)
-    mixed = DummyVecEnv([lambda: TellingWorld("boundaries"), lambda: TellingWorld("nothing")])
-    with pytest.raises(ValueError, match="reveals of the environments is .*one value for all"):
-        sac(mixed, seeds=SEEDS)
-
-
 @pytest.mark.parametrize("reveals", ["task", "boundaries", "nothing"])
 def test_a_method_evaluates_the_true_task_only_where_it_is_told(reveals: str) -> None:
     agent = sac(telling(reveals, n_tasks=3), Hooks(), SEEDS).learn(70)
@@ -131,15 +108,6 @@ def test_going_on_where_other_things_are_told_is_refused(tmp_path: Path) -> None
         ContinualSAC.load(tmp_path / "agent", telling("boundaries", n_tasks=3), "cpu")
 
 
-def test_a_method_that_needs_more_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="EWC needs to be told when a task ends.*nothing"):
-        sac(telling("nothing"), EWC(), SEEDS)
-    with pytest.raises(ValueError, match="PackNet needs to be told which task.*boundaries"):
-        ppo(telling("boundaries"), PackNet(), SEEDS)
-    sac(telling("boundaries"), EWC(), SEEDS)
-    sac(telling("nothing"), Finetuning(), SEEDS)
-
-
 def test_interleaved_environments_start_and_end_once_for_any_method() -> None:
     agent = sac(vec(2, 3, 60, interleaved=True), Hooks(), SEEDS).learn(60)
     agent.end_task()
@@ -156,21 +124,3 @@ def test_a_learner_that_cannot_interleave_refuses_methods_and_environments_that_
         ppo(vec(2), Turns(), SEEDS)
     with pytest.raises(ValueError, match="tasks are interleaved.*the learner ppo needs one"):
         ppo(vec(2, interleaved=True), Finetuning(), SEEDS)
-
-
-def test_spaces_count_what_is_revealed() -> None:
-    world = TellingWorld()
-    obs, action = world.observation_space, world.action_space
-    counted = {
-        (reveals, turns): TaskSpaces(obs, action, 2, reveals, turns)
-        for reveals in ("task", "boundaries", "nothing")
-        for turns in (False, True)
-    }
-    found = {key: (s.n_ids, s.one_hot_dim, s.n_told) for key, s in counted.items()}
-    assert found == {
-        ("task", False): (2, 2, 2), ("boundaries", False): (1, 0, 2),
-        ("nothing", False): (1, 0, 1), ("task", True): (2, 2, 1),
-        ("boundaries", True): (1, 0, 1), ("nothing", True): (1, 0, 1),
-    }  # fmt: skip
-    with pytest.raises(ValueError, match="reveals is 'all'; allowed are 'task', 'boundaries'"):
-        TaskSpaces(obs, action, 2, "all")  # type: ignore[arg-type]

@@ -16,7 +16,6 @@ from clrl.agents.methods.multitask import MultiTask
 from clrl.agents.methods.packnet import PackNet
 from clrl.agents.ppo.rollout import Rollout
 from clrl.agents.sac.replay import ReplayBuffer
-from clrl.agents.spaces import task_dtype
 from clrl.envs.streams import ToyStream
 from tests.agents.telling import telling
 from tests.agents.tiny import fill, method, ppo, sac, same_bits, vec
@@ -165,18 +164,6 @@ def test_a_seed_whose_every_step_blew_up_is_named() -> None:
 
 
 # More tasks than fit into a byte
-
-
-@pytest.mark.parametrize("n, bytes_", [(1, 1), (256, 1), (257, 2), (32_768, 2)])
-def test_a_task_id_takes_as_few_bytes_as_it_can(n: int, bytes_: int) -> None:
-    dtype = task_dtype(n)
-    assert dtype.itemsize == bytes_ and np.iinfo(dtype).max >= n - 1
-
-
-@pytest.mark.parametrize("n", [0, 32_769])
-def test_too_many_tasks_are_refused_at_construction(n: int) -> None:
-    with pytest.raises(ValueError, match=f"n_tasks is {n}; allowed are 1 to 32768 tasks"):
-        task_dtype(n)
 
 
 def test_buffers_and_memories_keep_the_ids_of_many_tasks() -> None:

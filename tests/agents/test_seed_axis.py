@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from clrl.agents import randomness
 from clrl.agents.learner import NonFinite
-from tests.agents.tiny import differences, fill, finite_seeds, method, sac, same_bits, vec, weights
+from tests.agents.tiny import differences, method, sac, same_bits, vec, weights
 
 SEEDS = (3, 0, 8, 5)
 
@@ -23,16 +22,16 @@ def precision(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def trained(seeds: tuple[int, ...], name: str = "finetuning", **settings: Any) -> dict[str, Any]:
-    """Return the state after 300 steps over two tasks, with the switch inside."""
+    """Return the state after 160 steps over two tasks, with the switch inside."""
     often: dict[str, Any] = {
         "train_freq": 3,
         "gradient_steps": 1,
-        "steps_per_task": 170,
+        "steps_per_task": 90,
         "hidden_sizes": (32, 32),
     }
     agent = sac(method=method(name), seeds=seeds, **(often | settings))
-    agent.learn(300)
-    assert agent.task == 1 and agent.n_updates > 90
+    agent.learn(160)
+    assert agent.task == 1 and agent.n_updates > 40
     return agent.state_dict()
 
 
@@ -83,29 +82,6 @@ def test_a_nan_reward_stops_the_run_and_names_the_seed_and_the_task() -> None:
         agent.learn(60)
     assert agent.num_timesteps == 25
     assert all(bool(torch.isfinite(w).all()) for w in weights(agent).values())
-
-
-def test_a_nan_in_one_seed_leaves_the_others_bit_for_bit_as_they_were() -> None:
-    agents = [sac(seeds=(4, 9), max_grad_norm=max_norm) for max_norm in (0.1, 0.1)]
-    for agent, poison in zip(agents, (False, True), strict=True):
-        fill(agent)
-        if poison:
-            agent.buffer.arrays["reward"][1, :] = float("nan")
-        for _ in range(3):
-            losses = agent.update(agent.sample(None, randomness.REPLAY))
-    healthy, poisoned = (agent.state_dict() for agent in agents)
-    assert differences(healthy, poisoned, 0, 0) == []
-    assert not torch.isfinite(poisoned["tensors"]["weights.critic.head.weight"][1]).any()
-    with pytest.raises(NonFinite, match="loss of seed 9 is nan in task 0"):
-        agents[1].check_finite(losses)
-    assert finite_seeds(agents[1]) == [True, False]
-
-
-def test_a_finite_agent_passes_the_checks() -> None:
-    agent = sac(seeds=(4, 9))
-    fill(agent)
-    agent.check_finite(agent.update(agent.sample(None, randomness.REPLAY)))
-    assert finite_seeds(agent) == [True, True]
 
 
 def test_act_gives_a_seed_the_same_action_beside_others(precision: str) -> None:

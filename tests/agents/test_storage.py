@@ -1,5 +1,6 @@
 """Saving, loading and taking one seed; nothing in a file is ever executed."""
 
+import functools
 import os
 import pickle
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 
 from clrl.agents.methods import METHODS
 from clrl.agents.sac import ContinualSAC
-from tests.agents.tiny import column, differences, method, sac, same_bits, total_differences, vec
+from tests.agents.tiny import differences, method, sac, total_differences, vec
 
 OBS = np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32)
 
@@ -22,9 +23,15 @@ def trained(name: str = "ewc", **settings: Any) -> ContinualSAC:
     return sac(method=method(name), seeds=(4, 2), **settings).learn(80)
 
 
+@functools.cache
+def shared(name: str) -> ContinualSAC:
+    """Return a trained agent, to be looked at only."""
+    return trained(name)
+
+
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_a_loaded_agent_is_the_saved_one(name: str, tmp_path: Path) -> None:
-    agent = trained(name)
+    agent = shared(name)
     agent.save(tmp_path / "agent")
     loaded = ContinualSAC.load(tmp_path / "agent.zip", device="cpu")
     assert total_differences(agent.state_dict(), loaded.state_dict()) == []
@@ -120,7 +127,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_taking_a_seed_gives_its_column(name: str) -> None:
-    agent = trained(name)
+    agent = shared(name)
     for s, seed in enumerate(agent.seeds):
         alone = agent.take(s)
         assert alone.seeds == (seed,)
@@ -141,38 +148,3 @@ def test_taking_leaves_the_agent_alone_and_shares_nothing() -> None:
     assert total_differences(before, agent.state_dict()) == []
     with pytest.raises(ValueError, match="index is 2; allowed are 0 to 1"):
         agent.take(2)
-
-
-def test_a_state_is_a_copy_with_a_leading_seed_axis() -> None:
-    agent = trained("packnet")
-    state = agent.state_dict()
-    assert all(tensor.shape[0] == 2 for tensor in state["tensors"].values())
-    weight = state["tensors"]["weights.actor.head.weight"].clone()
-    agent.flats["actor"].flat.fill_(7.0)
-    assert same_bits(state["tensors"]["weights.actor.head.weight"], weight)
-    assert set(column(state, 1)[1]) == {
-        "streams",
-        "report",
-        "gradient_norms",
-        "counters",
-        "optimizers",
-    }
-
-
-@pytest.mark.parametrize("name", ["ewc", "packnet"])
-def test_the_policy_state_is_enough_to_act_and_evaluate(name: str) -> None:
-    agent, other = trained(name), sac(method=method(name), seeds=(4, 2))
-    other.load_policy_state(agent.policy_state())
-    for task in range(2):
-        with agent.evaluating(task):
-            expected = agent.act(OBS, True)
-        with other.evaluating(task):
-            assert np.array_equal(other.act(OBS, True), expected)
-
-
-def test_a_state_of_other_networks_is_refused() -> None:
-    state = trained().state_dict()
-    with pytest.raises(ValueError, match="has shape .*; this agent has"):
-        sac(method=method("ewc"), seeds=(4, 2), hidden_sizes=(8, 8)).load_state_dict(state)
-    with pytest.raises(ValueError, match="the stored networks differ from this agent's in"):
-        sac(method=method("ewc"), seeds=(4, 2), hidden_sizes=(16,)).load_state_dict(state)

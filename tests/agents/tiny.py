@@ -216,3 +216,13 @@ def randomise(agent: Agent, scale: float = 0.3) -> None:
     generator = torch.Generator().manual_seed(0)
     for flat in agent.flats.values():
         flat.flat.add_(scale * torch.randn(flat.flat.shape, generator=generator))
+
+
+def after_a_task(method: Method, n_tasks: int = 3, **settings: Any) -> ContinualSAC:
+    """Return an agent that finished its first task on random data, with random weights."""
+    agent = sac(method=method, seeds=(0, 1), n_tasks=n_tasks, **settings)
+    randomise(agent)
+    fill(agent)
+    agent.start_task(0)
+    agent.end_task()
+    return agent

@@ -17,7 +17,7 @@ from clrl.envs.interleaved import InterleavedTasks
 from clrl.envs.metaworld import continual_world
 from clrl.envs.sequence import task_seed
 from clrl.envs.vector import SeedVecEnv
-from tests.envs.test_sequence import Walk, action, check_restored, play, walks
+from tests.envs.walk import Walk, action, check_restored, play, walks
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*A Box observation space m..imum value is")
 

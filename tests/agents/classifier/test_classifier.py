@@ -81,13 +81,6 @@ def test_packnet_forgets_nothing_of_what_it_retrained() -> None:
         assert torch.equal(learner.accuracy(0), before)
 
 
-def test_tasks_belong_to_a_seed_alone() -> None:
-    stream = ToyStream(n_tasks=2, dim=3, examples=16)
-    x, y = stream.task(4, 1)
-    assert x.shape == (32, 3) and y.shape == (32,) and set(y.tolist()) == {0, 1}
-    assert (stream.task(4, 1)[0] == x).all() and (stream.task(5, 1)[0] != x).all()
-
-
 def test_asking_for_the_accuracy_changes_nothing() -> None:
     agents = [Classifier(ToyStream(), seeds=(0, 1)) for _ in range(2)]
     for learner, ask in zip(agents, (False, True), strict=True):

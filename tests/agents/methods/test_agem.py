@@ -6,7 +6,7 @@ from torch import Tensor
 
 from clrl.agents import memory
 from clrl.agents.methods.agem import AGEM, project
-from clrl.agents.randomness import METHOD, generator
+from clrl.agents.randomness import METHOD
 from clrl.agents.sac import ContinualSAC
 from tests.agents.tiny import fill, randomise, sac, same_bits
 
@@ -112,24 +112,6 @@ def test_the_violation_rate_is_that_of_the_current_task() -> None:
     assert torch.equal(rates, agent.method.state["violations"] / 3)
     agent.method.on_task_start(2)
     assert agent.method.report()["violations"].tolist() == [0.0] * 4
-
-
-def test_a_memory_grows_by_every_task_and_is_drawn_from_without_replacement() -> None:
-    state: dict[str, Tensor] = {"updates": torch.zeros(2)}
-    rngs = [generator(seed, METHOD) for seed in range(2)]
-    assert memory.size(state) == 0
-    for task in range(3):
-        values = torch.arange(20).view(2, 10) + 100 * task
-        tasks = torch.full((2, 10), task, dtype=torch.uint8)
-        memory.remember(state, {"value": values, "task": tasks})
-    assert memory.size(state) == 30 and state["memory.task"].dtype == torch.uint8
-    rows = memory.draw(state, 12, rngs)
-    assert rows.keys() == {"value", "task"} and rows["value"].shape == (2, 12)
-    assert all(len(set(row.tolist())) == 12 for row in rows["value"])
-    assert torch.equal(rows["value"] // 100, rows["task"].long())
-    assert torch.equal((rows["value"] % 100) // 10, torch.tensor([[0], [1]]).expand(2, 12))
-    every = memory.draw(state, 1_000, rngs)["value"]
-    assert torch.equal(every.sort(1).values, state["memory.value"].sort(1).values)
 
 
 def test_a_memory_takes_as_many_bytes_as_the_replay_buffer_and_no_part_of_a_snapshot() -> None:

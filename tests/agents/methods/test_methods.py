@@ -1,6 +1,7 @@
 """What every method must hold, with every learner."""
 
 import ast
+import functools
 import inspect
 import textwrap
 from dataclasses import fields
@@ -10,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from clrl.agents import randomness
 from clrl.agents.agent import Agent
 from clrl.agents.classifier import Classifier
 from clrl.agents.learner import Learner
@@ -24,11 +24,13 @@ AGENTS = {"sac": sac, "ppo": ppo}
 LEARNERS = (*AGENTS, "classifier")
 every_method = pytest.mark.parametrize("name", sorted(METHODS))
 every_learner = pytest.mark.parametrize("kind", LEARNERS)
+CASES = [
+    (k, name) for name in sorted(METHODS) for k in LEARNERS if k not in METHODS[name].refusals()
+]
+every_case = pytest.mark.parametrize("kind, name", CASES)
 
 
 def make(kind: str, name: str, seeds: tuple[int, ...] = SEEDS, given: Method | None = None) -> Any:
-    if kind in METHODS[name].refusals():
-        pytest.skip(f"{name} does not work on {kind}")
     chosen = given or method(name)
     if kind in AGENTS:
         return AGENTS[kind](method=chosen, seeds=seeds, hidden_sizes=(32, 32))
@@ -36,14 +38,22 @@ def make(kind: str, name: str, seeds: tuple[int, ...] = SEEDS, given: Method | N
     return Classifier(stream, chosen, seeds=seeds, batch_size=16, hidden_sizes=(32, 32))
 
 
-def train(learner: Any, tasks: tuple[int, ...] = (0, 1)) -> None:
-    """Train on tasks to the end, hooks included."""
-    for task in tasks:
+def train(learner: Any) -> dict[str, Tensor]:
+    """Train on both tasks to the end, hooks included, and return a snapshot."""
+    for task in (0, 1):
         if isinstance(learner, Classifier):
             learner.train_task(task, steps=40)
         else:
             learner.learn(60)
             learner.end_task()
+    return snapshot(learner)
+
+
+@functools.cache
+def trained(kind: str, name: str) -> tuple[Any, dict[str, Tensor]]:
+    """Return a trained learner, to be looked at only, and what it was after training."""
+    learner = make(kind, name)
+    return learner, train(learner)
 
 
 def snapshot(learner: Learner) -> dict[str, Tensor]:
@@ -63,49 +73,20 @@ def unequal(a: dict[str, Tensor], b: dict[str, Tensor]) -> list[str]:
     return sorted(a.keys() ^ b.keys()) + [n for n in names if not same_bits(a[n], b[n])]
 
 
-@every_learner
-@every_method
+@every_case
 def test_a_seed_alone_is_the_seed_beside_others_through_a_switch(kind: str, name: str) -> None:
-    both, alone = make(kind, name), make(kind, name, SEEDS[1:])
-    train(both)
-    train(alone)
-    state = snapshot(both)
+    both, state = trained(kind, name)
     assert all(tensor.shape[0] == 2 for tensor in state.values())
     assert all(bool(torch.isfinite(t).all()) for t in state.values())
     assert all(values.shape == (2,) for values in both.method.report().values())
     assert all(finite_seeds(both))
-    assert unequal({key: tensor[1:] for key, tensor in state.items()}, snapshot(alone)) == []
+    alone = train(make(kind, name, SEEDS[1:]))
+    assert unequal({key: tensor[1:] for key, tensor in state.items()}, alone) == []
 
 
-@pytest.mark.parametrize("kind", sorted(AGENTS))
-@every_method
-def test_a_restored_agent_goes_on_bit_for_bit(kind: str, name: str) -> None:
-    agent, other = make(kind, name), make(kind, name)
-    agent.learn(100)
-    other.load_state_dict(agent.state_dict())
-    for learner in (agent, other):
-        for _ in range(10):
-            learner.update(learner.sample(None, randomness.REPLAY))
-        learner.end_task()
-    assert unequal(snapshot(agent), snapshot(other)) == []
-
-
-@every_method
-def test_a_restored_classifier_goes_on_bit_for_bit(name: str) -> None:
-    learner, other = make("classifier", name), make("classifier", name)
-    train(learner, (0,))
-    other.load_state_dict(learner.state_dict())
-    train(learner, (1,))
-    train(other, (1,))
-    assert unequal(snapshot(learner), snapshot(other)) == []
-
-
-@every_learner
-@every_method
+@every_case
 def test_evaluating_leaves_the_weights_as_they_were(kind: str, name: str) -> None:
-    learner = make(kind, name)
-    train(learner)
-    before = snapshot(learner)
+    learner, before = trained(kind, name)
     for task in (0, 1):
         with learner.method.evaluating(task):
             pass
@@ -119,21 +100,16 @@ def test_evaluating_leaves_the_weights_as_they_were(kind: str, name: str) -> Non
 def test_a_coefficient_of_zero_is_fine_tuning_bit_for_bit(kind: str, name: str) -> None:
     zero = method(name)
     zero.coef = 0.0  # type: ignore[attr-defined]
-    learner, plain = make(kind, name, given=zero), make(kind, "finetuning")
-    train(learner)
-    train(plain)
-    state = {key: t for key, t in snapshot(learner).items() if not key.startswith("method.")}
-    assert unequal(state, snapshot(plain)) == []
+    found, (_, plain) = train(make(kind, name, given=zero)), trained(kind, "finetuning")
+    state = {key: tensor for key, tensor in found.items() if not key.startswith("method.")}
+    assert unequal(state, plain) == []
 
 
-@every_learner
-@pytest.mark.parametrize("name", sorted(set(METHODS) - {"finetuning"}))
+@pytest.mark.parametrize("kind, name", [case for case in CASES if case[1] != "finetuning"])
 def test_a_method_changes_what_is_learned_in_the_second_task(kind: str, name: str) -> None:
-    learner, plain = make(kind, name), make(kind, "finetuning")
-    train(learner)
-    train(plain)
+    (learner, found), (_, plain) = trained(kind, name), trained(kind, "finetuning")
     kernel = f"{learner.protected_part}.core.layers.1.weight"
-    assert not torch.equal(snapshot(learner)[kernel], snapshot(plain)[kernel])
+    assert not torch.equal(found[kernel], plain[kernel])
 
 
 @pytest.mark.parametrize(
@@ -179,8 +155,7 @@ def test_every_method_says_what_it_must_be_told(name: str) -> None:
     cls = METHODS[name]
     hooks = {hook for base in cls.__mro__ if base not in Method.__mro__ for hook in vars(base)}
     assert cls.uses_task_boundaries == bool(hooks & {"on_task_start", "on_task_end"})
-    learner = make("sac", name)
-    train(learner)
+    learner, _ = trained("sac", name)
     played = []
     for task in (0, 1):
         with learner.method.evaluating(task):

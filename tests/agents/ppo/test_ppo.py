@@ -10,10 +10,8 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from clrl.agents import randomness
-from clrl.agents.learner import Gaussian
-from clrl.agents.methods.base import Method
 from clrl.agents.ppo import ContinualPPO
-from clrl.agents.ppo.policy import entropy, log_prob
+from clrl.agents.ppo.policy import log_prob
 from clrl.agents.ppo.rollout import RolloutBatch
 from tests.agents.tiny import (
     differences,
@@ -27,67 +25,7 @@ from tests.agents.tiny import (
     weights,
 )
 
-
-class Witness(Method):
-    """Notes the hooks: (name, task, step, the learner's task, tasks of sampled rows)."""
-
-    def attach(self, learner: Any) -> None:
-        super().attach(learner)
-        self.seen: list[tuple[Any, ...]] = []
-
-    def on_task_start(self, task: int) -> None:
-        self.note("start", task)
-
-    def on_task_end(self, task: int) -> None:
-        rows = self.learner.rows_of(self.learner.sample(50, randomness.METHOD, task))
-        self.note("end", task, *rows["task"].unique().tolist())
-
-    def note(self, event: str, task: int, *tasks: int) -> None:
-        learner: Any = self.learner
-        assert learner.task == task
-        self.seen.append((event, task, learner.num_timesteps, *tasks))
-
-
-def witnessed(steps: int, **settings: Any) -> tuple[ContinualPPO, list[tuple[Any, ...]]]:
-    agent = ppo(method=Witness(), **settings).learn(steps)
-    assert isinstance(agent.method, Witness)
-    return agent, agent.method.seen
-
-
 # What it computes
-
-
-def test_log_probability_and_entropy_are_those_of_torchs_normal() -> None:
-    mean, log_std, action = torch.randn(3, 2, 5, 4, generator=torch.Generator().manual_seed(0))
-    gaussian, normal = Gaussian(mean, log_std.exp()), Normal(mean, log_std.exp())
-    assert torch.equal(log_prob(gaussian, action), normal.log_prob(action).sum(-1))
-    assert torch.equal(entropy(gaussian), normal.entropy().sum(-1))
-
-
-@pytest.mark.parametrize("scheme, bound", [("lecun", (3 / 3) ** 0.5), ("glorot", (6 / 19) ** 0.5)])
-def test_uniform_first_weights_have_their_bound(scheme: str, bound: float) -> None:
-    w = weights(ppo(seeds=(0, 1), initialisation=scheme, log_std_init=-0.5))
-    for part in ("policy", "value"):
-        first = w[f"{part}.core.layers.0.weight"]
-        assert 0.9 * bound < float(first.abs().max()) <= bound
-        assert not torch.equal(first[0], first[1])
-        assert bool((w[f"{part}.core.layers.1.bias"] == 0).all())
-    if scheme == "lecun":
-        assert 0.35 < float(w["value.head.weight"].abs().max()) <= (3 / 16) ** 0.5
-    assert bool((w["policy.log_std.bias"] == -0.5).all())
-
-
-def test_orthogonal_first_weights_are_those_of_stable_baselines_in_every_head() -> None:
-    w = weights(ppo(seeds=(0, 1), n_tasks=3))
-    eye = torch.eye(16)
-    for part, gain in (("policy", 0.01), ("value", 1.0)):
-        hidden = w[f"{part}.core.layers.1.weight"]
-        torch.testing.assert_close(hidden @ hidden.mT, (2 * eye).expand(2, -1, -1))
-        heads = w[f"{part}.head.weight"].unflatten(1, (3, -1))
-        outputs = heads.shape[2]
-        square = gain**2 * torch.eye(outputs).expand(2, 3, -1, -1)
-        torch.testing.assert_close(heads @ heads.mT, square, rtol=1e-4, atol=1e-9)
-        assert not torch.equal(heads[:, 0], heads[:, 1])
 
 
 def random_batch(agent: ContinualPPO, rows: int = 20, tasks: bool = True) -> RolloutBatch:
@@ -209,62 +147,6 @@ def test_learning_in_parts_is_learning_at_once(n_steps: int) -> None:
     assert total_differences(whole.state_dict(), parts.state_dict()) == []
 
 
-def test_hooks_of_a_boundary_wait_for_the_end_of_the_rollout() -> None:
-    agent, seen = witnessed(63)
-    assert seen == [("start", 0, 0)] and (agent.task, agent.task_step) == (1, 3)
-    agent.learn(1)
-    assert seen == [("start", 0, 0), ("end", 0, 64, 0), ("start", 1, 64)]
-    assert (agent.task, agent.task_step, agent.task_open) == (1, 4, True)
-    agent.learn(56)
-    agent.end_task()  # the last one does not wait, though its rollout has 24 rows only
-    assert seen[3:] == [("end", 1, 120, 1)] and agent.waiting == []
-
-
-def test_hooks_run_at_once_where_a_rollout_ends_at_the_boundary() -> None:
-    agent, seen = witnessed(60, n_steps=30)
-    agent.end_task()
-    assert seen[1:] == [("end", 0, 60, 0)]
-    agent.start_task(1)
-    assert seen[2:] == [("start", 1, 60)] and agent.waiting == []
-
-
-def test_tasks_shorter_than_a_rollout_end_one_after_the_other() -> None:
-    agent, seen = witnessed(32, n_tasks=4, steps_per_task=10)
-    assert [event[:3] for event in seen[1:]] == [
-        ("end", 0, 32), ("start", 1, 32), ("end", 1, 32), ("start", 2, 32), ("end", 2, 32),
-        ("start", 3, 32),
-    ]  # fmt: skip
-    assert [event[3:] for event in seen if event[0] == "end"] == [(0,), (1,), (2,)]
-    agent.learn(8)
-    agent.end_task()
-    assert seen[-1] == ("end", 3, 40, 3)
-
-
-def test_a_waiting_boundary_is_saved_and_taken(tmp_path: Path) -> None:
-    agent = ppo(seeds=(0, 1), method=method("ewc")).learn(62)
-    agent.save(tmp_path / "agent")
-    loaded = ContinualPPO.load(tmp_path / "agent", device="cpu")
-    assert loaded.waiting == agent.take(1).waiting == [["end", 0], ["start", 1]]
-    assert total_differences(agent.state_dict(), loaded.state_dict()) == []
-    assert differences(agent.state_dict(), agent.take(1).state_dict(), 1, 0) == []
-    assert loaded.env is None
-    for each in (agent, loaded):
-        each.n_tasks = 2
-        each.end_task()  # of task 1, the last: all that waits is done
-    assert total_differences(agent.state_dict(), loaded.state_dict()) == []
-    assert any(name.startswith("importance") for name in loaded.method.state)
-
-
-def test_after_a_boundary_the_agent_acts_with_the_new_head_at_once() -> None:
-    agent = ppo(seeds=(0, 1))
-    randomise(agent)
-    agent.learn(63)
-    last = agent.rollout.rows(np.array([[61, 62]] * 2))  # ring of 64: the second rollout's rows
-    assert last["task"].tolist() == [[1, 1]] * 2
-    gaussian = agent.output_distributions(agent.batch_of(last, randomness.METHOD))
-    torch.testing.assert_close(log_prob(gaussian, last["action"]), last["log_prob"])
-
-
 def test_an_episode_does_not_go_on_in_another_environment(tmp_path: Path) -> None:
     agent = ppo(seeds=(0, 1)).learn(13)
     agent.save(tmp_path / "agent")
@@ -301,22 +183,6 @@ def test_a_step_of_a_broken_simulation_is_left_out_for_its_seed_only() -> None:
     assert differences(agent.state_dict(), healthy.state_dict(), 0, 0) == []
     assert agent.rollout.arrays["kept"][:, :32].sum(1).tolist() == [32, 31]
     assert agent.rollout.arrays["complete"][1, 6] == 0
-
-
-def test_several_seeds_refuse_a_target_divergence() -> None:
-    with pytest.raises(ValueError, match="target_kl is 0.1 with 2 seeds, but one seed cannot stop"):
-        ppo(seeds=(0, 1), target_kl=0.1)
-
-
-@pytest.mark.parametrize("name", ["packnet", "vcl"])
-def test_a_method_that_freezes_weights_refuses_weight_decay(name: str) -> None:
-    with pytest.raises(ValueError, match="weight_decay is 0.1 with .*; allowed is 0"):
-        ppo(method=method(name), weight_decay=0.1)
-
-
-def test_a_linear_schedule_needs_its_length() -> None:
-    with pytest.raises(ValueError, match="schedule_steps is 0; a linear schedule"):
-        ppo(clip_range_schedule="linear")
 
 
 # Seeds
@@ -385,17 +251,3 @@ def test_a_fresh_start_forgets_everything_but_the_streams() -> None:
         assert not torch.equal(before[name], after[name])
     assert bool((after["policy.log_std.bias"] == 0).all())
     assert not agent.optimizers["value"].exp_avg.any()
-
-
-def test_what_is_protected_is_the_core_or_with_one_head_the_policy() -> None:
-    core = [f"core.layers.{i}.{kind}" for i in (0, 1) for kind in ("weight", "bias")]
-    assert sorted(ppo().protected_parameters()) == sorted(core)
-    single = ["head.weight", "head.bias", "log_std.bias"]
-    assert sorted(ppo(multi_head=False).protected_parameters()) == sorted(core + single)
-
-
-def test_the_fisher_information_of_the_log_deviation_is_two() -> None:
-    agent = ppo(seeds=(0, 1), method=method("ewc"), multi_head=False, log_std_init=-1.2)
-    agent.learn(64)
-    importance = agent.method.state["importance.log_std.bias"]
-    torch.testing.assert_close(importance, torch.full((2, 2), 2.0), rtol=1e-4, atol=0)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import pytest
 from torch import Tensor
 
 from clrl.agents import randomness
@@ -120,8 +119,3 @@ def test_what_old_heads_earned_is_saved_and_taken_and_a_new_task_forgets_it() ->
     assert agent.old_heads.arrays["head"].tolist() == [1, 1]
     agent.reset_for_task()
     assert agent.old_heads.arrays["episodes"].sum() == 0
-
-
-def test_without_heads_it_is_refused() -> None:
-    with pytest.raises(ValueError, match="exploration is best_return.*multi_head"):
-        sac(exploration="best_return", multi_head=False)

@@ -1,20 +1,15 @@
 """The replay buffer, and the reservoir: a uniform sample of everything seen."""
 
-from typing import Any
-
 import numpy as np
 import pytest
-import torch
 from scipy.stats import chi2
 
 from clrl.agents import randomness
-from clrl.agents.classifier import Classifier
 from clrl.agents.methods.perfect_memory import PerfectMemory
 from clrl.agents.randomness import generator
 from clrl.agents.sac.replay import ReplayBuffer, ReservoirBuffer
 from clrl.agents.transition import Transition
-from clrl.envs.streams import ToyStream
-from tests.agents.tiny import differences, fill, sac
+from tests.agents.tiny import fill, sac
 
 COLUMNS, CAPACITY = 2_000, 5
 
@@ -120,17 +115,6 @@ def test_batches_are_a_uniform_sample_of_what_is_held() -> None:
     assert ((counts - 1_000) ** 2 / 1_000).sum() < chi2.ppf(0.999, 7)
 
 
-def test_perfect_memory_keeps_every_task_and_a_seed_alone_is_the_seed_beside_others() -> None:
-    settings: dict[str, Any] = {"buffer_size": 20, "batch_size": 16, "hidden_sizes": (32, 32)}
-    settings |= {"n_tasks": 2, "steps_per_task": 30}
-    both, alone = (sac(method=PerfectMemory(), seeds=s, **settings) for s in ((4, 9), (9,)))
-    for agent in (both, alone):
-        agent.learn(60)
-    assert sorted(set(both.buffer.arrays["task"].ravel().tolist())) == [0, 1]
-    assert both.buffer.position.tolist() == [60, 60]
-    assert differences(both.state_dict(), alone.state_dict(), 1, 0) == []
-
-
 def test_a_transition_left_out_counts_as_seen_so_that_seeds_come_to_several_tasks_together() -> (
     None
 ):
@@ -146,25 +130,3 @@ def test_a_transition_left_out_counts_as_seen_so_that_seeds_come_to_several_task
         one.add(stream_item(0, 1), task=0)
         one.add(dropped, task=1)
         assert held(one).tolist() == [[0]] and one.only_task() is None
-
-
-def test_perfect_memory_has_the_published_settings_and_says_where_it_does_not_work() -> None:
-    settings = PerfectMemory.learner_defaults["sac"]
-    assert settings["buffer_size"] == 20_000_000 and settings["batch_size"] == 512
-    with pytest.raises(ValueError, match="on-policy"):
-        PerfectMemory.check_learner("ppo")
-
-
-def test_the_classifier_replays_all_tasks_seen_in_equal_parts() -> None:
-    learner = Classifier(ToyStream(n_tasks=3, examples=20), PerfectMemory(), seeds=(0, 1))
-    learner.train_task(0, steps=1)
-    learner.train_task(1, steps=1)
-    batch = learner.sample(4_000, randomness.METHOD)
-    assert isinstance(batch.task, torch.Tensor)
-    counts = torch.stack([(batch.task == task).sum(1) for task in range(3)])
-    assert counts[2].tolist() == [0, 0]
-    assert bool(((counts[:2] - 2_000).abs() < 150).all())
-    inputs, labels = learner.stream.task(1, 1)
-    row = int((batch.task[1] == 1).nonzero()[0])
-    (place,) = np.flatnonzero((inputs[:20] == batch.inputs[1, row].numpy()).all(1))
-    assert labels[place] == batch.labels[1, row]

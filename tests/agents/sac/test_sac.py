@@ -1,6 +1,5 @@
 """SAC: the numbers of Continual World, and what an update may and may not change."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -9,66 +8,9 @@ import torch
 from torch import Tensor
 
 from clrl.agents import randomness
+from clrl.agents.sac import ContinualSAC
 from clrl.agents.sac.replay import Batch
-from clrl.agents.sac.sac import ContinualSAC, squash, target_entropy
-from clrl.agents.sac.settings import SACSettings
 from tests.agents.tiny import SETTINGS, fill, randomise, sac, same_bits, vec, weights
-
-
-def log_prob(u: Tensor) -> Tensor:
-    """Return minus the correction of `squash` for pre-squash actions u (and a normal of 0)."""
-    noise, log_std = torch.zeros_like(u), torch.full_like(u, -0.5 * math.log(2.0 * math.pi))
-    return squash(u.unsqueeze(-1), log_std.unsqueeze(-1), noise.unsqueeze(-1))[1]
-
-
-def test_the_correction_is_the_log_of_the_derivative_of_tanh() -> None:
-    u = torch.linspace(-5.0, 5.0, 1001, dtype=torch.float64)
-    expected = torch.log(1.0 - torch.tanh(u).square())
-    torch.testing.assert_close(-log_prob(u), expected, rtol=0, atol=1e-10)
-
-
-def test_the_correction_is_finite_where_the_naive_form_is_not() -> None:
-    u = torch.linspace(-50.0, 50.0, 1001)
-    assert bool(torch.isfinite(log_prob(u)).all())
-    assert bool(torch.isinf(torch.log(1.0 - torch.tanh(u).square())).any())
-
-
-def test_the_correction_has_the_worked_values() -> None:
-    u = torch.tensor([0.3, -2.0, 8.0, -15.0], dtype=torch.float64)
-    expected = torch.tensor([-0.0887, -2.6500, -14.6137, -28.6137], dtype=torch.float64)
-    torch.testing.assert_close(-log_prob(u), expected, rtol=0, atol=5e-5)
-
-
-def test_log_probabilities_are_those_of_torchs_squashed_normal() -> None:
-    generator = torch.Generator().manual_seed(0)
-    mean, log_std, noise = torch.randn(3, 100, 4, generator=generator, dtype=torch.float64)
-    action, ours = squash(mean, log_std, noise)
-    theirs = torch.distributions.TransformedDistribution(
-        torch.distributions.Normal(mean, log_std.exp()),
-        torch.distributions.TanhTransform(cache_size=0),
-    )
-    torch.testing.assert_close(action, torch.tanh(mean + log_std.exp() * noise))
-    inside = action.abs().amax(-1) < 0.999
-    torch.testing.assert_close(
-        ours[inside], theirs.log_prob(action).sum(-1)[inside], rtol=1e-8, atol=1e-8
-    )
-
-
-def test_target_entropies_have_the_worked_values() -> None:
-    assert target_entropy(4, 0.089) == pytest.approx(-4.000721504, abs=1e-9)
-    assert target_entropy(8, 0.089) == pytest.approx(-8.001443008, abs=1e-9)
-
-
-def test_the_defaults_are_continual_worlds() -> None:
-    settings = SACSettings()
-    assert (settings.learning_rate, settings.batch_size, settings.gamma) == (1e-3, 128, 0.99)
-    assert (settings.tau, settings.buffer_size) == (0.005, 1_000_000)
-    assert (settings.adam_beta1, settings.adam_beta2, settings.adam_eps) == (0.9, 0.999, 1e-7)
-    assert settings.hidden_sizes == (256, 256, 256, 256) and settings.layer_norm
-    assert settings.initial_log_alpha == 1.0 and settings.max_grad_norm is None
-    agent = sac()
-    assert bool((agent.log_alpha.value == 1.0).all())
-    assert all(optimizer.keras_eps for optimizer in agent.optimizers.values())
 
 
 def test_targets_start_at_the_critics_and_follow_them_in_closed_form() -> None:

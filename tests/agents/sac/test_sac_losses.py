@@ -95,12 +95,3 @@ def test_losses_and_gradients_are_those_of_plain_torch(mixed: bool, settings: di
                     scale = float(gradient.abs().max()) + 1e-12
                     worst = float((mine.double() - gradient).abs().max()) / scale
                     assert worst < 3e-5, f"{part}.{name}"
-
-
-def test_a_time_limit_is_no_end() -> None:
-    agent = sac()
-    agent.learn(40)
-    assert agent.buffer.arrays["done"].sum() < 40 / 9
-    agent = sac(steps_per_task=10)
-    agent.learn(10)
-    assert agent.buffer.arrays["done"].sum() == 0

@@ -16,8 +16,9 @@ from clrl.agents.ppo.settings import PPOSettings
 from clrl.agents.sac.settings import SACSettings
 from clrl.config.evaluation import Evaluation
 from clrl.config.families import MetaWorldSequence
+from clrl.config.placement import LoggingConfig, PlacementConfig
 from clrl.config.presets import PRESETS, base_config
-from clrl.config.run import LoggingConfig, PlacementConfig, RunConfig, run_type
+from clrl.config.run import RunConfig, run_type
 from clrl.envs.metaworld.tasks import METAWORLD_TASKS
 from clrl.errors import ConfigError
 from clrl.run.directory import differing

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from clrl.config.families import FunctionSequence, GymnasiumSequence, MetaWorldSequence, ToySequence
+from clrl.config.run import RunConfig
 from clrl.config.sequences import sequence_named, settings_of
 from clrl.envs.metaworld.tasks import CW10
 from clrl.errors import ConfigError
@@ -71,6 +72,10 @@ def test_a_function_says_all_of_its_sequence(
     assert (named.reveals, named.score, named.name) == ("boundaries", "return", "swings")
     own = named.make(5)
     assert [own.make_task(k).unwrapped.g for k in (0, 1)] == [15, 7]  # type: ignore[attr-defined]
+    sparse = {"sequence": {"family": "function", "function": "my_worlds:swings"},
+              "evaluation": {"evals_per_task": 1}, "learner": {"exploration_steps": 1,
+                                                                "learning_starts": 1}}  # fmt: skip
+    assert RunConfig.from_dict(sparse).sequence == sequence_named("my_worlds:swings")
     wrong = FunctionSequence(("heavy", "light"), (4, 7), "boundaries", function="my_worlds:swings")
     with pytest.raises(ConfigError, match="makes a sequence whose schedule is"):
         wrong.make(0)

@@ -9,8 +9,8 @@ import pytest
 from clrl.agents.ppo.settings import PPOSettings
 from clrl.config.evaluation import Evaluation
 from clrl.config.families import MetaWorldSequence
+from clrl.config.placement import PlacementConfig
 from clrl.config.presets import base_config
-from clrl.config.run import PlacementConfig
 from clrl.envs.metaworld.tasks import CW10
 from clrl.machine.costs import Costs, expected_costs
 

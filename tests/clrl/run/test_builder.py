@@ -76,7 +76,7 @@ def test_a_run_without_importable_names_says_how_it_is_opened(tmp_path: Path, ca
     train(make(), tmp_path, EVALUATION)  # found complete
     assert lines(tmp_path / "metrics.jsonl") == before
     assert main(["evaluate", str(tmp_path)]) == errors.CONFIG
-    assert "Mine" in capsys.readouterr().err
+    assert "Mine" in (said := capsys.readouterr().err) and "load_policy(directory, task, " in said
     with pytest.raises(ConfigError, match="made in Python.*load_policy"):
         load_policy(tmp_path, method=Mine)
     agent = load_policy(tmp_path, env=make().get_env(), method=Mine)

@@ -20,7 +20,8 @@ from clrl.agents.sac import ContinualSAC
 from clrl.agents.sac.settings import SACSettings
 from clrl.config.evaluation import Evaluation
 from clrl.config.families import MetaWorldSequence
-from clrl.config.run import PlacementConfig, RunConfig, run_type
+from clrl.config.placement import PlacementConfig
+from clrl.config.run import RunConfig, run_type
 from clrl.errors import ConfigError
 from clrl.run import protocol
 from clrl.run.builder import load_policy, load_trained

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from clrl.config.placement import LoggingConfig
 from clrl.config.presets import base_config
-from clrl.config.run import LoggingConfig
 from clrl.envs.schedule import Schedule
 from clrl.show.logger import RunLogger
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from clrl.config.run import LoggingConfig, RunConfig
+from clrl.config.placement import LoggingConfig
+from clrl.config.run import RunConfig
 from clrl.show.logger import RunLogger
 from clrl.show.wandb_mirror import WandbMirror
 from tests.clrl.show.test_logger import CONFIG, metrics, scored, start

@@ -1,18 +1,28 @@
-"""A restored learner is the saved one, attribute by attribute."""
+"""The state of a learner: a restored learner is the saved one, attribute by attribute."""
 
 import copy
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from clrl.agents import randomness
 from clrl.agents.classifier import Classifier
+from clrl.agents.learner import MEASURE_EVERY
 from clrl.agents.methods import METHODS, Method
 from clrl.agents.methods.packnet import PackNet
+from clrl.agents.sac import ContinualSAC
 from clrl.envs.streams import ToyStream
-from tests.agents.tiny import method, ppo, sac, total_differences
+from tests.agents.tiny import (
+    column,
+    method,
+    ppo,
+    sac,
+    same_bits,
+    total_differences,
+)
 from tests.agents.twins import MADE_ANEW, NOT_COMPARED, differing
 
 AGENTS: dict[str, Any] = {"sac": sac, "ppo": ppo}
@@ -98,8 +108,10 @@ def test_the_comparison_sees_what_differs() -> None:
 
 def test_norms_measured_in_a_hook_are_logged_after_restoring() -> None:
     """A run interrupted three steps into task 1, PackNet having retrained at the end of task 0."""
-    original = sac(method=PackNet(retrain_steps=1_000), seeds=SEEDS).learn(63)
-    twin = sac(method=PackNet(retrain_steps=1_000), seeds=SEEDS)
+    original = sac(method=PackNet(retrain_steps=30), seeds=SEEDS).learn(40)
+    original.n_updates = MEASURE_EVERY - 40  # the next measurement falls into the hook
+    original.learn(23)
+    twin = sac(method=PackNet(retrain_steps=30), seeds=SEEDS)
     twin.load_state_dict(original.state_dict())
     twin.env = copy.deepcopy(original.env)
     assert original.gradient_norms["gradient/rl"].tolist() != original.losses_log()["gradient/rl"]
@@ -116,3 +128,45 @@ def test_a_state_without_norms_of_its_own_can_be_read() -> None:
     twin = sac(seeds=SEEDS)
     twin.load_state_dict(state)
     assert differing(agent.gradient_norms, twin.gradient_norms, ()) == []
+
+
+OBS = np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32)
+
+
+def trained(name: str = "ewc", **settings: Any) -> ContinualSAC:
+    return sac(method=method(name), seeds=(4, 2), **settings).learn(80)
+
+
+def test_a_state_is_a_copy_with_a_leading_seed_axis() -> None:
+    agent = trained("packnet")
+    state = agent.state_dict()
+    assert all(tensor.shape[0] == 2 for tensor in state["tensors"].values())
+    weight = state["tensors"]["weights.actor.head.weight"].clone()
+    agent.flats["actor"].flat.fill_(7.0)
+    assert same_bits(state["tensors"]["weights.actor.head.weight"], weight)
+    assert set(column(state, 1)[1]) == {
+        "streams",
+        "report",
+        "gradient_norms",
+        "counters",
+        "optimizers",
+    }
+
+
+@pytest.mark.parametrize("name", ["ewc", "packnet"])
+def test_the_policy_state_is_enough_to_act_and_evaluate(name: str) -> None:
+    agent, other = trained(name), sac(method=method(name), seeds=(4, 2))
+    other.load_policy_state(agent.policy_state())
+    for task in range(2):
+        with agent.evaluating(task):
+            expected = agent.act(OBS, True)
+        with other.evaluating(task):
+            assert np.array_equal(other.act(OBS, True), expected)
+
+
+def test_a_state_of_other_networks_is_refused() -> None:
+    state = trained().state_dict()
+    with pytest.raises(ValueError, match="has shape .*; this agent has"):
+        sac(method=method("ewc"), seeds=(4, 2), hidden_sizes=(8, 8)).load_state_dict(state)
+    with pytest.raises(ValueError, match="the stored networks differ from this agent's in"):
+        sac(method=method("ewc"), seeds=(4, 2), hidden_sizes=(16,)).load_state_dict(state)

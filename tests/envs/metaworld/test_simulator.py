@@ -1,7 +1,8 @@
-"""Meta-World 3.1.1's defects, shown on Meta-World's own environments, and mended in ours."""
+"""Meta-World 3.1.1's defects, shown on its own environments, and mended in ours."""
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from metaworld import MT1
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 
 from clrl.envs.metaworld import MetaWorld
-from clrl.envs.metaworld.simulator import STALE_FIRST_OBSERVATION, prepare
+from clrl.envs.metaworld.simulator import STALE_FIRST_OBSERVATION, blew_up, prepare
 from clrl.envs.metaworld.tasks import CW10, METAWORLD_TASKS
 
 OTHERS = tuple(name for name in METAWORLD_TASKS if name not in CW10)
@@ -134,3 +135,36 @@ def test_upstream_goes_on_after_a_simulation_blew_up(
     observation, _, terminated, truncated, _ = env.step(np.zeros(4, np.float32))
     assert np.isfinite(observation).all() and not terminated and not truncated
     assert env.data.warning.number.any() and env.data.time < 0.02  # silently back at the start
+
+
+# The first two draw until the vector fits.
+MT1_TASKS = ("push-v3", "shelf-place-v3", "window-close-v3")
+
+
+@pytest.mark.parametrize(
+    "task_name",
+    [
+        *MT1_TASKS,
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in METAWORLD_TASKS
+            if name not in MT1_TASKS
+        ),
+    ],
+)
+def test_deterministic_is_the_first_goal_of_meta_worlds_mt1(task_name: str) -> None:
+    env: Any = MetaWorld(task_name, randomization="deterministic")
+    env.reset(seed=3)
+    data: Any = pickle.loads(MT1(task_name, seed=1).train_tasks[0].data)
+    assert env.simulator._last_rand_vec.tolist() == data["rand_vec"].tolist()
+
+
+def test_a_simulation_blew_up_when_mujoco_warned_of_more_than_what_it_cannot_draw() -> None:
+    env = MetaWorld("push-v3")
+    env.reset(seed=0)
+    simulator, kinds = env.simulator, mujoco.mjtWarning
+    assert not blew_up(simulator)
+    simulator.data.warning[kinds.mjWARN_VGEOMFULL].number = 3
+    assert not blew_up(simulator)
+    simulator.data.warning[kinds.mjWARN_BADQACC].number = 1
+    assert blew_up(simulator)

@@ -1,7 +1,8 @@
-"""Stable-Baselines3's callbacks, bar and logger work on an agent."""
+"""Stable-Baselines3's environments, callbacks, bar and logger work on an agent."""
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stable_baselines3.common.callbacks import (
@@ -12,9 +13,19 @@ from stable_baselines3.common.callbacks import (
     ProgressBarCallback,
 )
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from clrl.agents.sac import ContinualSAC
-from tests.agents.tiny import differences, method, sac, total_differences, vec
+from tests.agents.telling import TellingWorld, telling
+from tests.agents.tiny import (
+    SETTINGS,
+    TinyTask,
+    differences,
+    method,
+    sac,
+    total_differences,
+    vec,
+)
 
 
 class StopAt(BaseCallback):
@@ -38,15 +49,15 @@ def test_a_callback_sees_the_step_stored_and_counts_per_seed() -> None:
     assert callback.n_calls == callback.num_timesteps == 12
 
 
-@pytest.mark.parametrize("step", [31, 33, 60])  # with updates, without, at the task's last step
-def test_stopped_by_a_callback_and_continued_is_uninterrupted(step: int) -> None:
+def test_stopped_by_a_callback_and_continued_is_uninterrupted() -> None:
     whole = sac(seeds=(0, 1)).learn(80)
-    agent = sac(seeds=(0, 1)).learn(80, StopAt(step))
-    assert agent.num_timesteps == step
-    due = sum(1 for s in range(step) if s >= 10 and s % 5 == 0)
-    assert agent.n_updates == 5 * due  # those of the last step are done
-    agent.learn(80 - step)
-    assert total_differences(whole.state_dict(), agent.state_dict()) == []
+    for step in (31, 33, 60):  # with updates, without, at the task's last step
+        agent = sac(seeds=(0, 1)).learn(80, StopAt(step))
+        assert agent.num_timesteps == step
+        due = sum(1 for s in range(step) if s >= 10 and s % 5 == 0)
+        assert agent.n_updates == 5 * due  # those of the last step are done
+        agent.learn(80 - step)
+        assert total_differences(whole.state_dict(), agent.state_dict()) == [], step
 
 
 def test_checkpoints_are_named_by_steps_of_one_seed_and_can_be_loaded(tmp_path: Path) -> None:
@@ -121,3 +132,60 @@ def test_the_last_updates_numbers_are_reported_per_seed() -> None:
     assert {"actor/loss", "critic/loss", "alpha/loss", "alpha/value", "method/penalty"} <= set(log)
     assert all(len(values) == 3 for values in log.values())
     assert len(set(log["actor/loss"])) == 3
+
+
+@pytest.mark.parametrize(
+    "n_envs, seeds, message",
+    [
+        (2, (0,), "env has 2 environments and there are 1 seeds; needed is one environment per"),
+        (1, (0, 1), "env has 1 environments and there are 2 seeds; needed is one environment per"),
+        (2, (3, 3), r"seeds is \(3, 3\); allowed are different numbers from 0 on"),
+        (1, (-1,), r"seeds is \(-1,\); allowed are different numbers from 0 on"),
+        (1, (), r"seeds is \(\); allowed are different numbers from 0 on"),
+    ],
+)
+def test_seeds_must_fit_the_environments(n_envs: int, seeds: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ContinualSAC(vec(n_envs), seeds=seeds, **SETTINGS)
+
+
+def test_statistics_that_mix_seeds_are_refused() -> None:
+    with pytest.raises(ValueError, match="VecNormalize, whose statistics mix seeds"):
+        ContinualSAC(VecNormalize(vec(2)), seeds=(0, 1), **SETTINGS)
+    alone = ContinualSAC(VecNormalize(DummyVecEnv([TinyTask])), **SETTINGS)
+    assert alone.learn(30).n_updates > 0
+
+
+def test_set_env_refuses_what_the_constructor_refuses() -> None:
+    with pytest.raises((ValueError, AssertionError)):
+        sac(seeds=(0, 1)).set_env(vec(3))
+    with pytest.raises(ValueError, match="VecNormalize, whose statistics mix seeds"):
+        sac(seeds=(0, 1)).set_env(VecNormalize(vec(2)))
+    with pytest.raises(ValueError, match="Observation spaces do not match"):
+        sac().set_env(vec(n_tasks=3))
+
+
+def only_world(agent: ContinualSAC) -> Any:
+    env = agent.get_env()
+    assert isinstance(env, DummyVecEnv)
+    return env.envs[0]
+
+
+def test_the_current_task_is_asked_for_when_an_episode_starts_only() -> None:
+    agent = sac(telling("boundaries", n_seeds=1)).learn(60)
+    world = only_world(agent)
+    episodes = agent._episode_num
+    assert 0 < episodes < 20 and world.unwrapped.asked in (episodes, episodes + 1)
+    for reveals in ("task", "nothing"):
+        world = only_world(sac(telling(reveals, n_seeds=1)).learn(60))
+        assert world.unwrapped.asked == 0
+
+
+def test_seeds_in_different_tasks_are_refused() -> None:
+    short = telling("boundaries", n_seeds=1, steps_per_task=40).envs[0]
+    env = DummyVecEnv([lambda: TellingWorld("boundaries"), lambda: short])
+    with pytest.raises(ValueError, match=r"are in tasks \[0, 1\]; needed is one for all seeds"):
+        sac(env, seeds=(4, 2)).learn(50)
+    mixed = DummyVecEnv([lambda: TellingWorld("boundaries"), lambda: TellingWorld("nothing")])
+    with pytest.raises(ValueError, match="reveals of the environments is .*one value for all"):
+        sac(mixed, seeds=(4, 2))

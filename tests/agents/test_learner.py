@@ -1,0 +1,139 @@
+"""What a method may use of a learner, and the update that calls its hooks."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from clrl.agents import randomness
+from clrl.agents.learner import MEASURE_EVERY, NonFinite
+from clrl.agents.methods.base import Method
+from clrl.agents.methods.l2 import L2
+from tests.agents.tiny import (
+    after_a_task,
+    differences,
+    fill,
+    finite_seeds,
+    ppo,
+    randomise,
+    sac,
+    same_bits,
+    weights,
+)
+
+
+def test_a_finite_agent_passes_the_checks() -> None:
+    agent = sac(seeds=(4, 9))
+    fill(agent)
+    agent.check_finite(agent.update(agent.sample(None, randomness.REPLAY)))
+    assert finite_seeds(agent) == [True, True]
+
+
+def test_a_nan_in_one_seed_leaves_the_others_bit_for_bit_as_they_were() -> None:
+    agents = [sac(seeds=(4, 9), max_grad_norm=max_norm) for max_norm in (0.1, 0.1)]
+    for agent, poison in zip(agents, (False, True), strict=True):
+        fill(agent)
+        if poison:
+            agent.buffer.arrays["reward"][1, :] = float("nan")
+        for _ in range(3):
+            losses = agent.update(agent.sample(None, randomness.REPLAY))
+    healthy, poisoned = (agent.state_dict() for agent in agents)
+    assert differences(healthy, poisoned, 0, 0) == []
+    assert not torch.isfinite(poisoned["tensors"]["weights.critic.head.weight"][1]).any()
+    with pytest.raises(NonFinite, match="loss of seed 9 is nan in task 0"):
+        agents[1].check_finite(losses)
+    assert finite_seeds(agents[1]) == [True, False]
+
+
+def test_the_logged_gradient_norms_are_those_of_loss_and_penalty() -> None:
+    agent = after_a_task(L2(coef=1e3))
+    randomise(agent, 0.1)
+    batch = agent.sample(None, randomness.REPLAY)
+    agent.take_gradients(agent.losses(batch))
+    own = torch.cat([agent.gradients()[n].flatten(1) for n in agent.protected_parameters()], 1)
+    way = [
+        (p.detach() - agent.method.state[f"anchor.{name}"]).flatten(1)
+        for name, p in agent.protected_parameters().items()
+    ]
+    agent.update(batch)
+    norms = agent.gradient_norms
+    torch.testing.assert_close(norms["gradient/rl"], own.norm(dim=1))
+    torch.testing.assert_close(norms["gradient/penalty"], 2e3 * torch.cat(way, 1).norm(dim=1))
+
+
+def test_gradient_norms_are_measured_at_every_thousandth_update_and_change_nothing() -> None:
+    measured, not_measured = sac(seeds=(0, 1)), sac(seeds=(0, 1))
+    not_measured.n_updates = MEASURE_EVERY - 1
+    for agent in (measured, not_measured):
+        fill(agent)
+        agent.update(agent.sample(None, randomness.REPLAY))
+    assert MEASURE_EVERY == 1_000 and not_measured.gradient_norms == {}
+    assert measured.gradient_norms["gradient/rl"].shape == (2,)
+    found, expected = weights(measured), weights(not_measured)
+    assert all(same_bits(found[name], expected[name]) for name in expected)
+    not_measured.update(not_measured.sample(None, randomness.REPLAY))
+    assert not_measured.gradient_norms.keys() == {"gradient/rl"}
+
+
+class Pulling(Method):
+    """Notes its hooks; its penalty has a graph, and pulls the protected parameters to zero."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.calls: list[str] = []
+
+    def mix(self, batch: Any) -> Any:
+        self.calls.append("mix")
+        return batch
+
+    def penalty(self) -> Tensor | None:
+        self.calls.append("penalty")
+        parameters = self.learner.protected_parameters().values()
+        return sum((p.square().flatten(1).sum(1) for p in parameters), torch.zeros(()))
+
+    def adjust_gradients(self) -> None:
+        self.calls.append("adjust_gradients")
+        self.before = weights(self.learner)  # type: ignore[arg-type]
+
+    def after_step(self) -> None:
+        self.calls.append("after_step")
+        self.after = weights(self.learner)  # type: ignore[arg-type]
+
+
+def test_an_update_calls_each_hook_once_and_steps_between_the_last_two() -> None:
+    agent = sac(method=Pulling(), seeds=(0, 1))
+    fill(agent)
+    start = weights(agent)
+    losses = agent.update(agent.sample(None, randomness.REPLAY))
+    method = agent.method
+    assert isinstance(method, Pulling)
+    assert method.calls == ["mix", "penalty", "adjust_gradients", "after_step"]
+    assert all(same_bits(method.before[name], start[name]) for name in start)
+    for part in ("actor", "critic", "alpha", "target"):  # the targets follow before the hook
+        parts = [name for name in start if name.startswith(part)]
+        assert any(not same_bits(method.after[name], start[name]) for name in parts)
+    assert list(losses) == ["actor", "critic", "alpha", "penalty"]
+    assert not any(loss.requires_grad for loss in losses.values()) and agent.n_updates == 1
+
+
+def test_a_penalty_with_a_graph_is_no_part_of_the_learners_own_norm() -> None:
+    pulled, plain = sac(method=Pulling(), seeds=(0, 1)), sac(seeds=(0, 1))
+    for agent in (pulled, plain):
+        fill(agent)
+        agent.update(agent.sample(None, randomness.REPLAY))
+    own, expected = pulled.gradient_norms["gradient/rl"], plain.gradient_norms["gradient/rl"]
+    torch.testing.assert_close(own, expected, rtol=1e-3, atol=0)
+    way = [p.flatten(1) for name, p in weights(sac(seeds=(0, 1))).items() if "actor.core" in name]
+    pull = 2 * torch.cat(way, 1).norm(dim=1)
+    torch.testing.assert_close(pulled.gradient_norms["gradient/penalty"], pull)
+
+
+def test_layers_record_within_the_block_only_even_if_it_fails() -> None:
+    agent = ppo()
+    x = torch.ones(1, 2, 3)
+    with pytest.raises(RuntimeError, match="enough"), agent.recording() as layers:
+        agent.network()(x, 0)
+        assert all(len(layers[f"core.layers.{i}"].tape or ()) == 1 for i in (0, 1))
+        raise RuntimeError("enough")
+    assert all(layer.tape is None for layer in layers.values())
