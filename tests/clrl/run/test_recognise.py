@@ -45,10 +45,20 @@ def test_worlds_that_a_configuration_can_make_again_are_recognised() -> None:
         assert sequence.make(0).schedule == sequence.schedule
 
 
+def short(name: str) -> gym.Env:
+    """A registered world with other episodes, made by a function of its own."""
+    return gym.make(name, max_episode_steps=5)
+
+
 def test_a_wrapped_or_changed_world_is_not_taken_for_a_registered_one() -> None:
     make = partial(gym.make, "Pendulum-v1")
     wrapped = partial(gym.wrappers.TimeLimit, make(), 5)
-    worlds: list[list[Any]] = [[wrapped], [make, lambda: make()], [partial(make, g=object())]]
+    worlds: list[list[Any]] = [
+        [wrapped],
+        [partial(short, "Pendulum-v1")],
+        [make, lambda: make()],
+        [partial(make, g=object())],
+    ]
     for makers in worlds:
         found = recognised(SeedVecEnv([partial(TaskSequence, makers, 10)], [0]), [0])
         assert type(found) is CustomSequence and found.tasks[0] == "task-0"
