@@ -38,9 +38,14 @@ print("done")
     assert sorted(line.split() for line in lines) == [[name, "done"] for name in "abcd"]
 
 
-def test_a_failed_job_ends_the_others_and_keeps_its_last_lines() -> None:
-    long = python("long", "import time; time.sleep(60)")
-    bad = python("bad", "print('so bad'); raise SystemExit(70)")
+def test_a_failed_job_ends_the_others_and_keeps_its_last_lines(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    # A shell that starts the tests in the background lets their children ignore SIGINT.
+    listens = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    waits = f"import pathlib, time; mark = pathlib.Path({str(begun)!r})"
+    long = python("long", f"{listens}\n{waits}\nmark.touch(); time.sleep(60)")
+    fails = "while not mark.exists(): time.sleep(0.01)\nprint('so bad'); raise SystemExit(70)"
+    bad = python("bad", f"{waits}\n{fails}")
     assert run_all([long, bad], at_once=2, stop_at_failure=True) == [bad]
     assert bad.code() == 70 and list(bad.last) == ["so bad"]
     assert long.code() not in (None, 0, -signal.SIGKILL)  # neither at its own end nor by force
