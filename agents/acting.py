@@ -45,13 +45,12 @@ class Acting(Learner):
     @property
     def n_heads(self) -> int:
         """Output heads of every network: one per task, or one for all."""
-        return self.spaces.n_ids if self.settings.multi_head else 1
+        return int(self.settings.heads(self.spaces.n_ids))
 
     @property
     def input_dim(self) -> int:
         """Width of what `with_task` returns."""
-        one_hot = 0 if self.settings.hide_task_id else self.spaces.one_hot_dim
-        return self.spaces.feature_dim + one_hot
+        return self.spaces.feature_dim + int(self.settings.visible(self.spaces.n_ids))
 
     def with_task(self, features: Tensor, task: int | Tensor) -> Tensor:
         """Append the task's one-hot to features [S, B, D] where the networks may see it."""

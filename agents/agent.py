@@ -127,7 +127,6 @@ class Agent(Acting, BaseAlgorithm):
     def _choose_settings(self, given: Any, overrides: dict[str, Any]) -> Any:
         """Return the learner's settings, checked against method and sequence."""
         reveals = self.spaces.reveals
-        self.method.check_reveals(reveals)
         settings = make_settings(self.settings_class, given, self.method, overrides, reveals)
         if self.interleaved and not settings.can_interleave:
             raise ValueError(

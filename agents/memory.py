@@ -31,11 +31,15 @@ def draw(
     """Draw different examples for every seed, n of them or all there are: {name: [S, n, ...]}."""
     stored = size(state)
     index = np.stack([rng.choice(stored, min(n, stored), replace=False) for rng in generators])
-    flat = torch.from_numpy((index + stored * np.arange(len(index))[:, None]).ravel())
+    kept = {key.removeprefix(PREFIX): t for key, t in state.items() if key.startswith(PREFIX)}
+    return gather(kept, index)
+
+
+def gather(tensors: Mapping[str, Tensor], index: np.ndarray) -> dict[str, Tensor]:
+    """Return the rows at positions [S, B] of tensors {name: [S, n, ...]}: {name: [S, B, ...]}."""
+    starts = next(iter(tensors.values())).shape[1] * np.arange(len(index))[:, None]
+    flat = torch.from_numpy((starts + index).ravel())
     return {
-        key.removeprefix(PREFIX): tensor.flatten(0, 1)
-        .index_select(0, flat.to(tensor.device))
-        .unflatten(0, index.shape)
-        for key, tensor in state.items()
-        if key.startswith(PREFIX)
+        name: tensor.flatten(0, 1).index_select(0, flat.to(tensor.device)).unflatten(0, index.shape)
+        for name, tensor in tensors.items()
     }

@@ -26,15 +26,7 @@ from clrl.envs.metaworld.tasks import CW10, METAWORLD_TASKS
 HORIZON = 200
 
 
-def ours(env: MetaWorld, actions: np.ndarray) -> float:
-    start = thread_time()
-    env.reset()
-    for action in actions:
-        env.step(action)
-    return thread_time() - start
-
-
-def upstream(env: SawyerXYZEnv, actions: np.ndarray) -> float:
+def stepped(env: MetaWorld | SawyerXYZEnv, actions: np.ndarray) -> float:
     start = thread_time()
     env.reset()
     for action in actions:
@@ -62,8 +54,8 @@ def measure(task_name: str, episodes: int) -> tuple[float, float, float]:
     theirs.seed(0)
     bare.seed(0)
     turns: list[tuple[Callable[[np.ndarray], float], list[float]]] = [
-        (lambda actions: ours(env, actions), []),
-        (lambda actions: upstream(theirs, actions), []),
+        (lambda actions: stepped(env, actions), []),
+        (lambda actions: stepped(theirs, actions), []),
         (lambda actions: physics(bare, actions), []),
     ]
     generator = np.random.default_rng(0)

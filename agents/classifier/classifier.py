@@ -89,7 +89,6 @@ class Classifier(Learner):
         self.parity = check_value(parity, Parity, "parity")
         self.method = replace(method) if method is not None else Finetuning()
         self.reveals: Reveals = getattr(stream, "reveals", "task")
-        self.method.check_reveals(self.reveals)
         kind = ClassifierSettings
         self.settings = make_settings(kind, settings, self.method, overrides, self.reveals)
         self.seeds, self.stream = tuple(seeds), stream
@@ -103,8 +102,7 @@ class Classifier(Learner):
 
     def _build(self) -> None:
         s, stream = self.settings, self.stream
-        heads = stream.n_tasks if s.multi_head and self.reveals == "task" else 1
-        shape = (stream.dim, stream.classes, heads, s.hidden_sizes, s.layer_norm)
+        shape = (stream.dim, stream.classes, s.heads(stream.n_tasks), s.hidden_sizes, s.layer_norm)
         self.net = HeadedNetwork((self.n_seeds,), *shape)
         self._draw_weights()
         tasks = [[stream.task(s, task) for s in self.seeds] for task in range(stream.n_tasks)]

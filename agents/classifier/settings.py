@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from clrl.agents.settings.base import LearnerSettings, dense
 from clrl.agents.settings.fields import number
@@ -33,12 +33,6 @@ class ClassifierSettings(LearnerSettings):
     """Start with a fresh optimizer when the task changes."""
     replay: Literal["task", "all"] = "task"
     """Train on the current task's examples, or on those of all tasks seen."""
-
-    @classmethod
-    def uses(cls, values: Mapping[str, Any]) -> tuple[bool, bool]:
-        """Return whether the learner acts at told boundaries, and whether it reads the task id."""
-        every = cls.with_defaults(values)
-        return every["reset_optimizer"], cls.reads_task_id(every)
 
     def row_bytes(self, observation: int, action: int) -> int:
         """Return an example in float32, its label and its task; `action` are the classes."""

@@ -263,6 +263,13 @@ class HeadedNetwork(nn.Module):
 Recorder = SeedLinear | SeedLayerNorm | SeedBias
 
 
+def of_task(values: Tensor, task: int | Tensor) -> Tensor:
+    """Return a batch's values of [S, tasks] or [S, 1]: [S, 1], or [S, B] for task ids [S, B]."""
+    if values.shape[1] == 1:
+        return values
+    return values[:, task : task + 1] if isinstance(task, int) else values.gather(1, task)
+
+
 def recorders(module: nn.Module) -> dict[str, Recorder]:
     """Return the layers of a module that can keep a tape, by name."""
     return {name: layer for name, layer in module.named_modules() if isinstance(layer, Recorder)}

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import DTypeLike
 from torch import Tensor
 
+from clrl.agents.memory import gather
+
 _FLOATS = ("reward", "value", "log_prob", "advantage", "returns")
 _FLAGS = ("over", "kept", "complete")
 _NORMALISE_EPS = 1e-8
@@ -200,15 +202,8 @@ class Rollout:
 
     def rows(self, index: np.ndarray) -> dict[str, Tensor]:
         """Return what a batch is made of at positions [S, B]: {name: [S, B, ...]}."""
-        flat = index + np.arange(len(index))[:, None] * 2 * self.n_steps
-        positions = torch.from_numpy(flat.ravel())
-        return {
-            name: self._tensors[name]
-            .flatten(0, 1)
-            .index_select(0, positions)
-            .unflatten(0, index.shape)
-            for name in RolloutBatch.__dataclass_fields__
-        }
+        used = {name: self._tensors[name] for name in RolloutBatch.__dataclass_fields__}
+        return gather(used, index)
 
     def batch(
         self, index: np.ndarray, device: torch.device, task: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -103,12 +103,6 @@ class PPOSettings(LearnerSettings):
     def left(self, schedule: str, step: int) -> float:
         """Return the share of a setting that its schedule leaves at a step of the run."""
         return 1.0 if schedule == "constant" else max(1.0 - step / self.schedule_steps, 0.0)
-
-    @classmethod
-    def uses(cls, values: Mapping[str, Any]) -> tuple[bool, bool]:
-        """Return whether the learner acts at told boundaries, and whether it reads the task id."""
-        every = cls.with_defaults(values)
-        return every["reset_optimizer"], cls.reads_task_id(every)
 
     def row_bytes(self, observation: int, action: int) -> int:
         """Return observation, action, five numbers in float32; four bytes, one for the task."""

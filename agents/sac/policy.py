@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from clrl.agents.networks.layers import of_task
+
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -48,8 +50,4 @@ class LogAlpha(nn.Module):
 
     def of(self, task: int | Tensor) -> Tensor:
         """Return the coefficients of a batch: [S, 1], or [S, B] for task ids [S, B]."""
-        if self.value.shape[1] == 1:
-            return self.value
-        if isinstance(task, int):
-            return self.value[:, task : task + 1]
-        return self.value.gather(1, task)
+        return of_task(self.value, task)

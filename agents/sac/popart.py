@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from clrl.agents.networks.layers import SeedLinear
+from clrl.agents.networks.layers import SeedLinear, of_task
 
 SCALE_MIN, SCALE_MAX = 1e-4, 1e6
 
@@ -45,11 +45,11 @@ class PopArt(nn.Module):
 
     def normalise(self, values: Tensor, task: int | Tensor) -> Tensor:
         """Return values [S, B] of a batch's tasks in the units of the heads."""
-        return (values - self._of(self.mean, task)) / self._of(self.scale, task)
+        return (values - of_task(self.mean, task)) / of_task(self.scale, task)
 
     def restore(self, values: Tensor, task: int | Tensor) -> Tensor:
         """Return heads' outputs [S, B] in the units of the targets."""
-        return values * self._of(self.scale, task) + self._of(self.mean, task)
+        return values * of_task(self.scale, task) + of_task(self.mean, task)
 
     @torch.no_grad()
     def update(self, targets: Tensor, task: int | Tensor) -> tuple[Tensor, Tensor]:
@@ -78,12 +78,6 @@ class PopArt(nn.Module):
         self.mean.copy_(keep * self.mean + step * mean)
         self.variance.copy_(keep * self.variance + step * spread)
         return old_scale / self.scale, (old_mean - self.mean) / self.scale
-
-    def _of(self, values: Tensor, task: int | Tensor) -> Tensor:
-        """Return a batch's values: [S, 1], or [S, B] for task ids."""
-        if values.shape[1] == 1:
-            return values
-        return values[:, task : task + 1] if isinstance(task, int) else values.gather(1, task)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import DTypeLike
 from torch import Tensor
 
+from clrl.agents.memory import gather
 from clrl.agents.transition import Transition
 
 
@@ -141,12 +142,7 @@ class ReplayBuffer:
 
     def rows(self, index: np.ndarray) -> dict[str, Tensor]:
         """Return the transitions at positions [S, B]: {name: [S, B, ...]}."""
-        n_seeds = index.shape[0]
-        flat = torch.from_numpy((index + np.arange(n_seeds)[:, None] * self.capacity).ravel())
-        return {
-            name: tensor.flatten(0, 1).index_select(0, flat).unflatten(0, index.shape)
-            for name, tensor in self._tensors.items()
-        }
+        return gather(self._tensors, index)
 
     def counts(self, task: int | None = None) -> list[int]:
         """Return how many transitions each seed has, of a task or at all."""

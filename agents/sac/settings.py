@@ -88,8 +88,8 @@ class SACSettings(LearnerSettings):
         """Return whether the learner acts at told boundaries, and whether it reads the task id."""
         every = cls.with_defaults(values)
         waits = every["exploration_steps"] > 0 or every["learning_starts"] > 0
-        resets = every["reset_buffer"] or every["reset_optimizer"] or every["reset_critic"]
-        return waits or resets, cls.reads_task_id(every)
+        resets, reads = super().uses(values)
+        return waits or resets, reads
 
     def row_bytes(self, observation: int, action: int) -> int:
         """Return both observations, action and reward in float32; a byte each for task and end."""

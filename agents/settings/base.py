@@ -63,13 +63,14 @@ class LearnerSettings(ABC):
         return {f.name: f.default for f in fields(cls)} | dict(values)
 
     @classmethod
-    @abstractmethod
     def uses(cls, values: Mapping[str, Any]) -> tuple[bool, bool]:
         """Return whether the learner acts at told boundaries, and whether it reads the task id.
 
         Args:
             values: settings as a configuration has them, {name: plain value}.
         """
+        every = cls.with_defaults(values)
+        return any(every.get(name) for name in WITHOUT_BOUNDARIES), cls.reads_task_id(every)
 
     @staticmethod
     def reads_task_id(values: Mapping[str, Any]) -> bool:

@@ -41,8 +41,7 @@ def demo(out: Path) -> int:
     try:
         failed = run_all(jobs(out), AT_ONCE, stop_at_failure=True)
     except KeyboardInterrupt:
-        print("clrl: interrupted; `clrl demo` again goes on", file=sys.stderr)
-        return errors.INTERRUPTED
+        return errors.say("interrupted; `clrl demo` again goes on", errors.INTERRUPTED)
     if failed:
         print(f"clrl: {failed[0].name} failed; its last lines:", file=sys.stderr)
         print("\n".join(failed[0].last), file=sys.stderr)

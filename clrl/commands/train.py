@@ -20,7 +20,8 @@ from clrl.config.run import RunConfig, find_learner, find_method
 from clrl.config.sequences import sequence_named, settings_of
 from clrl.envs.told import Reveals
 from clrl.errors import ConfigError
-from clrl.results.reading import METRICS_FILE, read_run
+from clrl.results.reading import read_run
+from clrl.results.record import METRICS_FILE
 from clrl.run.directory import check_directory
 
 HELP = """\

@@ -6,6 +6,7 @@ Nothing that a configuration names is imported here.
 from __future__ import annotations
 
 import math
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,10 @@ import yaml
 
 from clrl.config.scores import SCORES
 from clrl.envs.schedule import Schedule
+from clrl.envs.told import Reveals
 from clrl.errors import DamagedData
 
 CONFIG_FILE = "config.yaml"
-REVEALS = ("task", "boundaries", "nothing")
-"""What a sequence may tell the agent."""
 
 MAY_CHANGE_ON_RESUME = ("placement", "logging")
 """Sections that change no result: a continued run may have others."""
@@ -68,17 +68,29 @@ def sequence_identity(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config["sequence"].items() if key not in unlike}
 
 
+def stored_config(path: Path) -> dict[str, Any]:
+    """Return what a `config.yaml` says, in today's schema.
+
+    Raises:
+        DamagedData: it cannot be read, or is no configuration.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as wrong:
+        raise DamagedData(f"{path} cannot be read: {' '.join(str(wrong).split())}") from None
+    if not isinstance(values, dict):
+        raise DamagedData(f"{path} is not the configuration of a run")
+    return upgraded(values)
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """Read a run's configuration, in today's schema.
 
     Raises:
         DamagedData: it cannot be read, or lacks what reading the record needs.
     """
+    config = stored_config(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise TypeError
-        config = upgraded(values)
         lists = [config["sequence"]["tasks"], config["seeds"]]
         if not all(isinstance(values, list) and values for values in lists):
             raise DamagedData(f"{path}: sequence.tasks and seeds must be lists that are not empty")
@@ -87,7 +99,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise DamagedData(f"{path} has no {missing}") from None
     except (TypeError, AttributeError):
         raise DamagedData(f"{path} is not the configuration of a run") from None
-    except (OSError, ValueError, yaml.YAMLError) as wrong:
+    except ValueError as wrong:
         raise DamagedData(f"{path} cannot be read: {' '.join(str(wrong).split())}") from None
     return config
 
@@ -102,7 +114,7 @@ def _check(config: Mapping[str, Any]) -> None:
     if type(evals) is not int or evals < 1:
         raise ValueError(f"evaluation.evals_per_task is {evals!r}; it must be a whole number >= 1")
     schedule_of(config).evaluations(evals)
-    for key, known in (("score", tuple(SCORES)), ("reveals", REVEALS)):
+    for key, known in (("score", tuple(SCORES)), ("reveals", typing.get_args(Reveals))):
         if sequence[key] not in known:
             raise ValueError(
                 f"sequence.{key} is {sequence[key]!r}; it is one of {', '.join(known)}"

@@ -173,6 +173,17 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
     return {**dotted, "parity": config.get("parity"), "reveals": config["sequence"]["reveals"]}
 
 
+def whole_and_short(runs: Iterable[RunData]) -> tuple[list[RunData], list[str]]:
+    """Return the runs that are all there, and a sentence for each of the others."""
+    whole, short = [], []
+    for run in runs:
+        if text := shortfall(run):
+            short.append(text)
+        else:
+            whole.append(run)
+    return whole, short
+
+
 def shortfall(run: RunData) -> str | None:
     """Say in a sentence why a run cannot stand in a table; None for a run that is all there."""
     if run.state not in ("complete", "unknown"):

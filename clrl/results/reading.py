@@ -16,12 +16,9 @@ from clrl.config.schema import CONFIG_FILE, read_config, schedule_of
 from clrl.config.scores import MODES, NUMBERS, Score, score_of
 from clrl.envs.schedule import Schedule
 from clrl.errors import ConfigError, DamagedData
-from clrl.results.record import Record, read_lines
+from clrl.results.record import METRICS_FILE, read_lines
 
-METRICS_FILE = "metrics.jsonl"
 RUN_FILE = "run.json"
-
-__all__ = ["CONFIG_FILE", "METRICS_FILE", "RUN_FILE", "Record", "RunData", "find_runs", "read_run"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +135,7 @@ def read_run(directory: str | Path) -> RunData:
     return RunData(
         directory=directory,
         config=config,
-        info=_read_info(directory / RUN_FILE),
+        info=read_info(directory / RUN_FILE),
         seeds=tuple(cells.seeds),
         schedule=cells.schedule,
         steps=np.array(list(cells.steps)),
@@ -151,7 +148,12 @@ def read_run(directory: str | Path) -> RunData:
     )
 
 
-def _read_info(path: Path) -> dict[str, Any]:
+def read_info(path: Path) -> dict[str, Any]:
+    """Return what `run.json` says, {} without one.
+
+    Raises:
+        DamagedData: it is not a JSON object.
+    """
     if not path.exists():
         return {}
     try:

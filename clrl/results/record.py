@@ -10,6 +10,9 @@ from typing import Any
 
 from clrl.errors import DamagedData
 
+METRICS_FILE = "metrics.jsonl"
+TRAIN_FILE = "train.jsonl"
+
 
 class Record:
     """An append-only file of JSON lines that survives a kill at any moment.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from clrl.config.scores import SCORES, WINDOW, Score
-from clrl.results.groups import Group, by_sequence, in_order, join, labels, shortfall
+from clrl.results.groups import Group, by_sequence, in_order, join, labels, whole_and_short
 from clrl.results.notes import missing, notes, title
 from clrl.results.published import beside, read_published
 from clrl.results.reading import RunData, find_runs, read_run
@@ -122,21 +122,20 @@ def table(paths: Sequence[str | Path], references: Sequence[str | Path] = ()) ->
         known = {run.directory.resolve(): run for run in runs}
         given |= {key: known.get(key) or read_run(path) for key, path in found.items()}
     candidates = [run for run in given.values() if is_reference(run)]
-    unused = [
-        f"{text}: not used as a reference." for text in filter(None, map(shortfall, candidates))
-    ]
-    joined = join(run for run in candidates if shortfall(run) is None)
+    whole, short = whole_and_short(candidates)
+    unused = [f"{text}: not used as a reference." for text in short]
+    joined = join(whole)
     return Table([_section(members, joined) for members in by_sequence(measured)], unused)
 
 
 def _section(runs: Sequence[RunData], candidates: Sequence[Group]) -> Section:
-    left_out = {run.directory: text for run in runs if (text := shortfall(run))}
-    groups = in_order(join(run for run in runs if run.directory not in left_out))
+    whole, short = whole_and_short(runs)
+    groups = in_order(join(whole))
     rows = [
         measure(group, label, find_references(group, candidates))
         for group, label in zip(groups, labels(groups), strict=True)
     ]
-    problems = [f"{text}: left out of the table." for text in left_out.values()]
+    problems = [f"{text}: left out of the table." for text in short]
     problems += missing(rows)
     return Section(runs[0].config["sequence"], rows, notes(rows), problems)
 

@@ -16,11 +16,11 @@ from typing import Any
 import filelock
 import psutil
 import torch
-import yaml
 
 from clrl.config.run import RunConfig
-from clrl.config.schema import CONFIG_FILE, MAY_CHANGE_ON_RESUME, upgraded
-from clrl.errors import ConfigError, DamagedData
+from clrl.config.schema import CONFIG_FILE, MAY_CHANGE_ON_RESUME, stored_config
+from clrl.errors import ConfigError
+from clrl.results.reading import RUN_FILE, read_info
 from clrl.run.checkpoint import write_file
 
 PACKAGES = ("torch", "numpy", "mujoco", "metaworld", "gymnasium", "stable-baselines3", "clrl")
@@ -67,17 +67,12 @@ class RunFile:
     """`run.json`: a dict that is written atomically at every `update`.
 
     Raises:
-        DamagedData: the file is there and is not JSON.
+        DamagedData: the file is there and cannot be read.
     """
 
     def __init__(self, directory: Path) -> None:
-        self.path = directory / "run.json"
-        self.values: dict[str, Any] = {}
-        if self.path.exists():
-            try:
-                self.values = json.loads(self.path.read_bytes())
-            except ValueError as error:
-                raise DamagedData(f"{self.path}: {error}") from error
+        self.path = directory / RUN_FILE
+        self.values = read_info(self.path)
 
     def update(self, **values: Any) -> None:
         """Set values and write the file."""
@@ -141,13 +136,7 @@ def write_config(config: RunConfig, directory: Path) -> None:
 
 
 def _stored_identity(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (ValueError, yaml.YAMLError) as error:
-        raise DamagedData(f"{path} cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise DamagedData(f"{path} is not the configuration of a run")
-    stored = upgraded(values)
+    stored = stored_config(path)
     return {key: stored[key] for key in stored if key not in MAY_CHANGE_ON_RESUME}
 
 

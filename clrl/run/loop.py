@@ -24,7 +24,7 @@ from clrl.agents.learner import NonFinite
 from clrl.config.run import RunConfig
 from clrl.errors import ConfigError, DamagedData
 from clrl.machine.signals import Signals
-from clrl.results.record import Record
+from clrl.results.record import METRICS_FILE, TRAIN_FILE, Record
 from clrl.run.checkpoint import STATE, TENSORS, Checkpoint, Checkpoints, pack, write_directory
 from clrl.run.directory import RunFile
 from clrl.run.progress import Mirror, Progress
@@ -60,8 +60,8 @@ class Loop:
         self.schedule = config.sequence.schedule
         self.interleaved = config.method.interleaved
         self.tells_boundaries = config.tells_boundaries
-        self.metrics = Record(directory / "metrics.jsonl")
-        self.train = Record(directory / "train.jsonl")
+        self.metrics = Record(directory / METRICS_FILE)
+        self.train = Record(directory / TRAIN_FILE)
         self.progress = Progress(
             trained.learner, self.train, config.logging.log_every, self.task_at, mirror
         )

@@ -14,10 +14,9 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from clrl.errors import DamagedData
 from clrl.results.groups import Group, labels
 from clrl.results.reading import RunData
-from clrl.results.record import read_lines
-from clrl.show.style import COLOURS, caption, steps_axis, task_changes
+from clrl.results.record import TRAIN_FILE, read_lines
+from clrl.show.style import COLOURS, caption, heading, steps_axis, task_changes
 
-TRAIN_FILE = "train.jsonl"
 OF_THE_LEARNER = ("actor", "critic", "alpha", "policy", "value", "classifier")
 """Parts whose quantities (losses, entropy, ...) show the learner; all others are drawn."""
 POINTS = 200
@@ -54,7 +53,7 @@ def diagnostics(groups: Sequence[Group]) -> Figure | None:
             _panel(axes, *panels[index])
         else:
             axes.set_visible(False)
-    figure.suptitle("Methods at work", fontweight="bold", fontsize=12, ha="left", x=0.01)
+    heading(figure, "Methods at work")
     caption(figure, _reading(groups))
     return figure
 

@@ -16,6 +16,7 @@ from clrl.show.style import (
     INTERVAL,
     caption,
     colours_of,
+    heading,
     score_axis,
     short,
     source,
@@ -87,7 +88,7 @@ def _grid(groups: Sequence[Group], height: float, title: str) -> tuple[Figure, l
     down = -(-len(groups) // ACROSS)
     figure = Figure(figsize=(2.7 * ACROSS, height * down + 0.9), layout="constrained")
     grid = figure.subplots(down, ACROSS, sharex=True, sharey=True, squeeze=False)
-    figure.suptitle(title, fontweight="bold", fontsize=12, ha="left", x=0.01)
+    heading(figure, title)
     panels = list(grid.flat)
     for axes in panels[len(groups) :]:
         axes.set_visible(False)

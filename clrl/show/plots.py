@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from clrl.config.scores import WINDOW, Score
-from clrl.results.groups import Group, by_sequence, identity, in_order, join, labels, shortfall
+from clrl.results.groups import (
+    Group,
+    by_sequence,
+    identity,
+    in_order,
+    join,
+    labels,
+    whole_and_short,
+)
 from clrl.results.metrics import evals_per_task
 from clrl.results.reading import RunData, find_runs, read_run
 from clrl.results.references import set_apart
@@ -26,6 +34,7 @@ from clrl.show.style import (
     caption,
     cell_text,
     colours_of,
+    heading,
     legend,
     score_axis,
     short,
@@ -81,10 +90,9 @@ def plot(paths: Sequence[str | Path], out_dir: str | Path) -> list[Path]:
 
 def _drawable(runs: Sequence[RunData]) -> list[Group]:
     """Join finished runs; unfinished ones only where a configuration has nothing else."""
-    finished = {identity(run.config) for run in runs if shortfall(run) is None}
-    return join(
-        run for run in runs if shortfall(run) is None or identity(run.config) not in finished
-    )
+    whole, _ = whole_and_short(runs)
+    finished = {identity(run.config) for run in whole}
+    return join(run for run in runs if run in whole or identity(run.config) not in finished)
 
 
 def average_performance(groups: Sequence[Group]) -> Figure:
@@ -121,14 +129,14 @@ def task_scores(groups: Sequence[Group]) -> Figure:
     figure = Figure(figsize=(max(2.4 * across, 7), 1.7 * down + 1.4), layout="constrained")
     comparable = score.bounds is not None  # returns of one task may be thousands of another's
     panels = figure.subplots(down, across, sharex=True, sharey=comparable, squeeze=False)
-    thinned = [thin(group) for group in groups]
+    thinned, names = [thin(group) for group in groups], labels(groups)
     for task, axes in enumerate(panels.flat):
         if task >= len(tasks):
             axes.set_visible(False)
             continue
         if not all(group.interleaved for group in groups):
             axes.axvspan(schedule.start(task), schedule.end(task), color="#EAEAEA", linewidth=0)
-        named = zip(groups, thinned, labels(groups), strict=True)
+        named = zip(groups, thinned, names, strict=True)
         for index, (group, (steps, curves), name) in enumerate(named):
             _curve(axes, group, steps, curves[:, :, task], index, name)
         axes.set_title(f"{task} {short(tasks[task])}", loc="left", fontsize=9)
@@ -180,7 +188,7 @@ def task_matrix(groups: Sequence[Group]) -> Figure:
         axes.set_xlabel(f"{score.name} of", fontsize=9)
     figure.colorbar(image, ax=panels, shrink=0.6, aspect=30, label=score.name)
     title = f"{score.name.capitalize()} of every task after each task"
-    figure.suptitle(title, fontweight="bold", fontsize=12, ha="left", x=0.01)
+    heading(figure, title)
     window = min(WINDOW, evals_per_task(groups[0].scores))
     average = f"last {window} evaluations" if window > 1 else "last evaluation"
     _caption(

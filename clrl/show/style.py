@@ -37,6 +37,11 @@ def legend(figure: Figure, axes: Axes, title: str) -> None:
         line.set_linewidth(2)
 
 
+def heading(figure: Figure, title: str) -> None:
+    """Write the title of a figure without a legend."""
+    figure.suptitle(title, fontweight="bold", fontsize=12, ha="left", x=0.01)
+
+
 def caption(figure: Figure, text: str) -> None:
     """Write a paragraph below everything."""
     width = int(figure.get_figwidth() * 16.5)

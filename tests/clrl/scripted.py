@@ -41,6 +41,26 @@ class Line(gym.Env):
         Line.alive -= 1
 
 
+class Rewarded(gym.Env):
+    """Five steps of one reward; a rich world reports success."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (2,))
+    action_space = gym.spaces.Box(-1.0, 1.0, (1,))
+
+    def __init__(self, reward: float) -> None:
+        self.reward = reward
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: np.ndarray) -> Any:
+        self.steps += 1
+        info = {"success": 1.0} if self.reward == 100.0 else {}
+        return np.zeros(2, np.float32), self.reward, False, self.steps == 5, info
+
+
 class Scripted:
     """A policy of S seeds that acts by a function of (seed, observation, noise)."""
 

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import yaml
 
+from clrl.config.schema import CONFIG_FILE
 from clrl.envs.schedule import Schedule
-from clrl.results.reading import CONFIG_FILE, METRICS_FILE, RUN_FILE, Record
+from clrl.results.reading import RUN_FILE
+from clrl.results.record import METRICS_FILE, Record
 
 USES_ALL = {
     "multi_head": True,

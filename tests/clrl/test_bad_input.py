@@ -15,12 +15,7 @@ from clrl.commands.train import defaults
 SMALL = ("--preset", "small")
 CW20 = ("--sequence", "CW20")
 
-
-@pytest.fixture(autouse=True)
-def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every command runs in an empty directory, so that a test sees what was written."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("empty_directory")
 
 
 BAD_INPUT: list[tuple[list[str], str]] = [

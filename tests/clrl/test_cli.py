@@ -7,12 +7,7 @@ import pytest
 from clrl import errors
 from clrl.cli import COMMANDS, main
 
-
-@pytest.fixture(autouse=True)
-def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every command runs in an empty directory, so that a test sees what was written."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("empty_directory")
 
 
 def test_help_and_lists_do_not_import_torch() -> None:

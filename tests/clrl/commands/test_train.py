@@ -18,16 +18,9 @@ from clrl.cli import main
 from clrl.config.run import RunConfig
 
 SMALL = ("--preset", "small")
-
-
 CW20 = ("--sequence", "CW20")
 
-
-@pytest.fixture(autouse=True)
-def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every command runs in an empty directory, so that a test sees what was written."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("empty_directory")
 
 
 def settings(capsys: pytest.CaptureFixture[str], *words: str) -> Any:

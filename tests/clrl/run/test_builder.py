@@ -30,6 +30,7 @@ from clrl.errors import ConfigError
 from clrl.run.builder import load_policy, load_trained
 from clrl.run.protocol import train
 from tests.clrl.rundirs import lines
+from tests.clrl.scripted import Rewarded
 
 tiny = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "tiny_run.py")))
 SHORT: dict[str, Any] = {
@@ -123,26 +124,6 @@ def test_a_function_s_worlds_and_a_module_s_method_serve_the_command_line(
     trained.close()
     assert main(words.split()) == errors.OK
     assert "run: was complete already" in capsys.readouterr().out
-
-
-class Rewarded(gym.Env):
-    """Five steps of one reward; a rich world reports success."""
-
-    observation_space = gym.spaces.Box(-1.0, 1.0, (2,))
-    action_space = gym.spaces.Box(-1.0, 1.0, (1,))
-
-    def __init__(self, reward: float) -> None:
-        self.reward = reward
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
-        super().reset(seed=seed)
-        self.steps = 0
-        return np.zeros(2, np.float32), {}
-
-    def step(self, action: np.ndarray) -> Any:
-        self.steps += 1
-        info = {"success": 1.0} if self.reward == 100.0 else {}
-        return np.zeros(2, np.float32), self.reward, False, self.steps == 5, info
 
 
 def test_every_seed_is_trained_and_evaluated_in_its_own_worlds(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
-import gymnasium as gym
 import metaworld.policies
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from clrl.envs.sequence import TaskSequence
 from clrl.run.evaluator import evaluate
 from clrl.run.simulators import Simulators
 from tests.agents import tiny
-from tests.clrl.scripted import Line, Scripted, lines, noisy, simulators_of, up
+from tests.clrl.scripted import Line, Rewarded, Scripted, lines, noisy, simulators_of, up
 
 
 def up_and_down(seed: int, obs: np.ndarray, noise: Any) -> float:
@@ -208,26 +207,6 @@ def test_thirty_episodes_of_each_expert_score_what_is_known_of_them() -> None:
     )  # fmt: skip
     for row, rate in zip(rows, known.values(), strict=True):
         assert row["success"] == pytest.approx(rate, abs=0.15 if rate < 0.95 else 0.07), row
-
-
-class Rewarded(gym.Env):
-    """Five steps of a reward that is the world's; success is reported only by rich worlds."""
-
-    observation_space = gym.spaces.Box(-np.inf, np.inf, (2,))
-    action_space = gym.spaces.Box(-1.0, 1.0, (1,))
-
-    def __init__(self, reward: float) -> None:
-        self.reward = reward
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
-        super().reset(seed=seed)
-        self.steps = 0
-        return np.zeros(2), {}
-
-    def step(self, action: np.ndarray) -> Any:
-        self.steps += 1
-        info = {"success": 1.0} if self.reward == 100.0 else {}
-        return np.zeros(2), self.reward, False, self.steps == 5, info
 
 
 def test_every_seed_is_evaluated_in_its_own_worlds() -> None:

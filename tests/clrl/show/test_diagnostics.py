@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from clrl.errors import DamagedData
 from clrl.results.groups import Group, join
-from clrl.results.reading import Record, read_run
+from clrl.results.reading import read_run
+from clrl.results.record import Record
 from clrl.show.diagnostics import diagnostics, read_reports
 from clrl.show.plots import plot
 from tests.clrl.synthetic import random_success, write_run
