@@ -169,10 +169,6 @@ class Agent(Acting, BaseAlgorithm):
     def train_if_due(self) -> None:
         """Take the updates that belong to the step just stored."""
 
-    @abstractmethod
-    def reset_for_task(self) -> None:
-        """Forget what the settings say belongs to the old task."""
-
     # Training
 
     def learn(
@@ -246,18 +242,6 @@ class Agent(Acting, BaseAlgorithm):
             self.end_task()
         if not self.task_open:
             self.start_task(observed)
-
-    def start_task(self, task: int) -> None:
-        """Begin a task: reset what the settings say, then the method's `on_task_start`."""
-        if self.task_step > 0:  # num_timesteps may have been set back
-            self.reset_for_task()
-        self.task, self.task_step, self.task_open = task, 0, True
-        self.method.on_task_start(task)
-
-    def end_task(self) -> None:
-        """End the current task: the method's `on_task_end`, the task's data still in the buffer."""
-        self.method.on_task_end(self.task)
-        self.task_open = False
 
     # Storing
 

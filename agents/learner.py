@@ -6,7 +6,6 @@ import contextlib
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from clrl.agents.networks.adam import FlatParameters, seed_norms
+from clrl.agents.networks.distributions import Categorical, Gaussian
 from clrl.agents.networks.layers import Recorder, recorders
 from clrl.agents.state import HasState
 
@@ -26,28 +26,6 @@ Parity = Literal["clean", "original"]
 
 class NonFinite(ValueError):
     """A loss or parameter that is not a finite number; the message names it, seed and task."""
-
-
-@dataclass(frozen=True)
-class Gaussian:
-    """A diagonal Gaussian policy before squashing.
-
-    Attributes:
-        mean: [S, B, A].
-        std: [S, B, A].
-        squash: whether actions are tanh of its samples.
-    """
-
-    mean: Tensor
-    std: Tensor
-    squash: bool = False
-
-
-@dataclass(frozen=True)
-class Categorical:
-    """Class probabilities, given by logits [S, B, classes]."""
-
-    logits: Tensor
 
 
 def report_names(losses: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -194,6 +172,23 @@ class Learner(HasState):
         finally:
             for layer in layers.values():
                 layer.tape = None
+
+    def start_task(self, task: int) -> None:
+        """Begin a task: reset what the settings say, then the method's `on_task_start`."""
+        if self.task_step > 0:  # num_timesteps may have been set back
+            self.reset_for_task()
+        self.task, self.task_step, self.task_open = task, 0, True
+        self.method.on_task_start(task)
+
+    def end_task(self) -> None:
+        """End the current task: the method's `on_task_end`, the task's data still there."""
+        self.method.on_task_end(self.task)
+        self.task_open = False
+
+    def reset_for_task(self) -> None:
+        """Forget what the settings say belongs to the old task."""
+        if self.settings.reset_optimizer:
+            self.reset_optimizers()
 
     def reset_optimizers(self) -> None:
         """Give every part a fresh optimizer."""

@@ -93,18 +93,6 @@ def test_a_room_holds_a_dozen_files_at_most(room: Path) -> None:
     assert len(list(room.glob("*.py"))) <= most
 
 
-@pytest.mark.parametrize("folder", ["clrl"])
-def test_every_module_has_a_test_file_of_its_name_at_the_same_place(folder: str) -> None:
-    modules = [path for path in files(folder) if not path.name.startswith("__")]
-    places = [path.relative_to(ROOT) for path in modules]
-    without = [
-        str(place)
-        for place in places
-        if not (ROOT / "tests" / place.parent / f"test_{place.name}").is_file()
-    ]
-    assert len(places) > 3 and without == []
-
-
 def test_the_map_of_the_readme_is_that_of_the_folders() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```(\w*)\n(.*?)```", readme, re.DOTALL)

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from clrl.agents import randomness
 from clrl.agents.classifier.settings import ClassifierSettings
 from clrl.agents.classifier.stream import Stream
-from clrl.agents.learner import Categorical, Learner, Parity, report_names
+from clrl.agents.learner import Learner, Parity, report_names
 from clrl.agents.methods.base import Method
 from clrl.agents.methods.finetuning import Finetuning
 from clrl.agents.networks.adam import FlatParameters, SeedAdam
+from clrl.agents.networks.distributions import Categorical
 from clrl.agents.networks.layers import HeadedNetwork
 from clrl.agents.randomness import Streams
 from clrl.agents.settings.fields import check_value
@@ -194,15 +195,7 @@ class Classifier(Learner):
         """Begin a task: show it, reset what the settings say, then the method's `on_task_start`."""
         if self.reveals != "nothing":
             self.show(task)
-        if self.task_step > 0 and self.settings.reset_optimizer:
-            self.reset_optimizers()
-        self.task, self.task_step, self.task_open = task, 0, True
-        self.method.on_task_start(task)
-
-    def end_task(self) -> None:
-        """End the current task: the method's `on_task_end`."""
-        self.method.on_task_end(self.task)
-        self.task_open = False
+        super().start_task(task)
 
     def train_task(self, task: int, steps: int) -> None:
         """Train on a task of the stream, telling the method of it what the stream reveals."""

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from clrl.agents import memory
-from clrl.agents.learner import Categorical, Gaussian, Learner
+from clrl.agents.learner import Learner
 from clrl.agents.methods.base import Method
+from clrl.agents.networks.distributions import Categorical, Gaussian
 from clrl.agents.randomness import METHOD
 from clrl.agents.settings.fields import number
 

@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from clrl.agents.learner import Categorical, Gaussian
 from clrl.agents.methods.quadratic import QuadraticPenalty
+from clrl.agents.networks.distributions import Categorical, Gaussian
 from clrl.agents.networks.importance import fisher_outputs, mean_gradients, sampled_importance
 from clrl.agents.networks.layers import Recorder
 from clrl.agents.settings.fields import number

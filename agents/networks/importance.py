@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from clrl.agents.learner import Categorical, Gaussian, Learner
+from clrl.agents.learner import Learner
+from clrl.agents.networks.distributions import Categorical, Gaussian
 from clrl.agents.networks.layers import Recorder, SeedLayerNorm
 from clrl.agents.randomness import METHOD
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clrl.agents.learner import Gaussian
 from clrl.agents.networks.adam import FlatParameters, clip_norm
+from clrl.agents.networks.distributions import Gaussian
 from clrl.agents.networks.layers import Activation, HeadedNetwork, SeedBias, SeedLinear
 from clrl.agents.ppo.rollout import RolloutBatch
 from clrl.agents.ppo.settings import PPOSettings

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from clrl.agents.agent import Agent
-from clrl.agents.learner import Gaussian, report_names
+from clrl.agents.learner import report_names
 from clrl.agents.networks.adam import FlatParameters, SeedAdam
+from clrl.agents.networks.distributions import Gaussian
 from clrl.agents.networks.layers import full_precision
 from clrl.agents.ppo.policy import (
     GaussianPolicy,
@@ -251,11 +252,6 @@ class ContinualPPO(Agent):
     def start_task(self, task: int) -> None:
         """Begin a task; resets and hook may have to wait for the rollout's end."""
         self.hooks.start_task(self, task)
-
-    def reset_for_task(self) -> None:
-        """Forget what the settings say belongs to the old task."""
-        if self.settings.reset_optimizer:
-            self.reset_optimizers()
 
     @property
     def waiting(self) -> list[list[str | int]]:

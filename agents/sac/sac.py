@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from clrl.agents import randomness
 from clrl.agents.agent import Agent
-from clrl.agents.learner import Gaussian, NonFinite, report_names
+from clrl.agents.learner import NonFinite, report_names
 from clrl.agents.networks.adam import Clock, FlatParameters, SeedAdam
+from clrl.agents.networks.distributions import Gaussian
 from clrl.agents.networks.layers import HeadedNetwork, frozen, full_precision
 from clrl.agents.sac.exploration import BestReturn
 from clrl.agents.sac.policy import LogAlpha, squash, target_entropy
@@ -279,8 +280,7 @@ class ContinualSAC(Agent):
             self.critic.initialise(self.generators(randomness.WEIGHTS), self.critic.heads)
             self.popart.reset()
             self.flats["target"].flat.copy_(self.flats["critic"].flat)
-        if s.reset_optimizer:
-            self.reset_optimizers()
+        super().reset_for_task()
         if self.old_heads is not None:
             self.old_heads.reset()
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clrl.agents.learner import Gaussian
+from clrl.agents.networks.distributions import Gaussian
 from clrl.agents.networks.importance import fisher_outputs, mean_gradients, squared_norm
 from clrl.agents.networks.layers import SeedBias, SeedLinear
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from clrl.agents.learner import Gaussian
+from clrl.agents.networks.distributions import Gaussian
 from clrl.agents.ppo.policy import entropy, log_prob
 from tests.agents.tiny import (
     method,
