@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -21,7 +22,7 @@ from clrl.errors import ConfigError, checked
 
 
 @dataclass(frozen=True)
-class SequenceConfig:
+class SequenceConfig(ABC):
     """The tasks, the steps spent on each, and what an agent is told of them.
 
     Raises:
@@ -85,13 +86,13 @@ class SequenceConfig:
         """Keywords of `TaskSequence`."""
         return {"reveals": self.reveals, "score": self.score, "score_range": self.score_range}
 
+    @abstractmethod
     def make(self, seed: int, interleaved: bool = False) -> TaskSequence:
         """Return the sequence of a seed's worlds.
 
         Raises:
             ConfigError: they cannot be made, or are not those that the configuration names.
         """
-        raise NotImplementedError
 
     @property
     def horizon(self) -> int:
@@ -276,6 +277,10 @@ class ToySequence(SequenceConfig):
     def evaluated(self, episodes: int) -> int:
         """Return the examples for testing, whatever the number of episodes."""
         return self.examples
+
+    def make(self, seed: int, interleaved: bool = False) -> TaskSequence:
+        """Refuse: a stream is no environment."""
+        raise ConfigError("the family toy has no environments; stream() makes its examples")
 
     def stream(self) -> ToyStream:
         """Return the stream."""

@@ -79,6 +79,11 @@ def test_worlds_made_in_python_are_not_made_again() -> None:
         CustomSequence(("a",), 10).make(0)
 
 
+def test_a_stream_is_no_environment() -> None:
+    with pytest.raises(ConfigError, match="toy has no environments"):
+        ToySequence().make(0)
+
+
 def test_an_evaluation_of_a_stream_is_its_test_examples_whatever_the_episodes() -> None:
     assert ToySequence(examples=100).evaluated(11) == 100
     assert MetaWorldSequence(("push-v3",)).evaluated(11) == 11 * 200
