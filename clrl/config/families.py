@@ -103,10 +103,9 @@ class SequenceConfig(ABC):
         """Return the steps, or examples, of one evaluation of one task, at most."""
         return episodes * self.horizon
 
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Numbers of an observation (without one-hot) and of an action."""
-        sequence = self.make(0)
+    def sizes(self, seed: int = 0, interleaved: bool = False) -> tuple[int, int]:
+        """Return the numbers of an observation (without one-hot) and of an action."""
+        sequence = self.make(seed, interleaved)
         try:
             observation, action = sequence.observation_space, sequence.action_space
             assert observation.shape is not None and action.shape is not None
@@ -147,9 +146,8 @@ class MetaWorldSequence(SequenceConfig):
         settings: dict[str, Any] = {**self.told, **own}
         return continual_world(self.tasks, self.steps_per_task, interleaved, **settings)
 
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Numbers of an observation and of an action: Meta-World 3's."""
+    def sizes(self, seed: int = 0, interleaved: bool = False) -> tuple[int, int]:
+        """Return the numbers of an observation and of an action: Meta-World 3's."""
         return 39, 4
 
 
@@ -291,9 +289,8 @@ class ToySequence(SequenceConfig):
         """What the stream is called."""
         return "toy"
 
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Numbers of an input, and classes."""
+    def sizes(self, seed: int = 0, interleaved: bool = False) -> tuple[int, int]:
+        """Return the numbers of an input, and classes."""
         return self.dim, ToyStream.classes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
@@ -86,6 +87,11 @@ class RunConfig:
     def n_ids(self) -> int:
         """Tasks that an observation tells apart."""
         return self.sequence.schedule.n_tasks if self.sequence.reveals == "task" else 1
+
+    @functools.cached_property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers of an observation (without one-hot) and of an action, in the run's own worlds."""
+        return self.sequence.sizes(self.seeds[0], self.method.interleaved)
 
     @property
     def method_name(self) -> str:

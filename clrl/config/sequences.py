@@ -16,7 +16,7 @@ from clrl.config.families import (
     SequenceConfig,
     ToySequence,
 )
-from clrl.config.worlds import call_world, is_world_function, world_names
+from clrl.config.worlds import call_world, is_world_function, said_by, world_names
 from clrl.envs.metaworld.tasks import METAWORLD_TASKS, SEQUENCES
 from clrl.envs.registered import is_registered
 from clrl.errors import ConfigError
@@ -81,14 +81,7 @@ def _names(text: str) -> tuple[str, ...]:
 def _of_function(text: str, seed: int) -> FunctionSequence:
     made = call_world(text, seed)
     try:
-        return FunctionSequence(
-            tasks=made.task_names,
-            steps_per_task=made.schedule.steps_per_task,
-            reveals=made.reveals,
-            score=made.score,
-            score_range=made.score_range,
-            function=text,
-        )
+        return FunctionSequence(**said_by(made), function=text)
     finally:
         made.close()
 

@@ -7,12 +7,13 @@ import importlib.metadata
 import re
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from clrl.envs.sequence import TaskSequence
 from clrl.errors import ConfigError
 
 WorldFunction = Callable[[int], TaskSequence]
-ENTRY_POINTS = "clrl.config.worlds"
+ENTRY_POINTS = "clrl.worlds"
 
 _registered: dict[str, WorldFunction] = {}
 
@@ -21,7 +22,7 @@ def register_world(name: str, function: WorldFunction) -> None:
     """Give a function(seed) -> TaskSequence a name, so that `--sequence NAME` finds it.
 
     A package registers its own, without being imported first, through an entry point of the group
-    `clrl.config.worlds`.
+    `clrl.worlds`.
 
     Raises:
         ValueError: another function has the name, or it is no word.
@@ -98,3 +99,14 @@ def function_name(function: object) -> str | None:
 def _entry_points() -> dict[str, str]:
     found = importlib.metadata.entry_points(group=ENTRY_POINTS)
     return {point.name: point.value for point in found}
+
+
+def said_by(sequence: TaskSequence) -> dict[str, Any]:
+    """Return what a sequence says of itself, as fields of `SequenceConfig`."""
+    return {
+        "tasks": sequence.task_names,
+        "steps_per_task": sequence.schedule.steps_per_task,
+        "reveals": sequence.reveals,
+        "score": sequence.score,
+        "score_range": sequence.score_range,
+    }

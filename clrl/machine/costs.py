@@ -88,7 +88,7 @@ def _update_seconds(config: RunConfig) -> float:
     try:
         compute.use_matmul(compute.best_matmul(learner.batch_size, max(learner.hidden_sizes)))
         seconds = 0.0
-        sizes = (config.sequence.sizes[0], *learner.hidden_sizes)
+        sizes = (config.sizes[0], *learner.hidden_sizes)
         for width in set(zip(sizes, sizes[1:], strict=False)):
             x = torch.ones(seeds, learner.batch_size, width[0])
             weight = torch.ones(seeds, width[0], width[1])

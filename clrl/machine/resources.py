@@ -66,7 +66,7 @@ def need(config: RunConfig) -> Need:
     """Return what a run needs at its fullest; builds nothing."""
     learner, method, seeds = config.learner, config.method, len(config.seeds)
     n_tasks, names = len(config.sequence.tasks), len(set(config.sequence.tasks))
-    sizes = config.sequence.sizes
+    sizes = config.sizes
     row = learner.row_bytes(*sizes)
     data = seeds * stored_rows(config) * row
     policy, all_networks = learner.network_numbers(*sizes, config.n_ids)

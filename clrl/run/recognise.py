@@ -17,7 +17,7 @@ from clrl.config.families import (
     SequenceConfig,
     ToySequence,
 )
-from clrl.config.worlds import function_name
+from clrl.config.worlds import function_name, said_by
 from clrl.envs.makers import world_key
 from clrl.envs.registered import format_world
 from clrl.envs.sequence import TaskSequence
@@ -34,13 +34,7 @@ def recognised(env: SeedVecEnv, seeds: Sequence[int]) -> SequenceConfig:
     """
     sequences: list[Any] = env.envs
     first = sequences[0]
-    said = {
-        "tasks": first.task_names,
-        "steps_per_task": first.schedule.steps_per_task,
-        "reveals": first.reveals,
-        "score": first.score,
-        "score_range": first.score_range,
-    }
+    said = said_by(first)
     if all(_same_worlds(first, other) for other in sequences):
         if (settings := _of_metaworld(first)) is not None:
             return MetaWorldSequence(**said, **settings)

@@ -60,7 +60,7 @@ def test_equal_lengths_are_written_as_one_number() -> None:
 def test_costs_know_the_sizes_of_the_worlds(
     sequence: SequenceConfig, sizes: tuple[int, int], horizon: int
 ) -> None:
-    assert sequence.sizes == sizes and sequence.horizon == horizon
+    assert sequence.sizes() == sizes and sequence.horizon == horizon
 
 
 def test_worlds_are_made_as_the_configuration_says() -> None:

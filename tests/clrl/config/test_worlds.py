@@ -44,8 +44,8 @@ def test_a_name_has_one_function() -> None:
 
 
 def test_an_entry_point_is_loaded_when_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = importlib.metadata.EntryPoint("swing", f"{__name__}:pendulum", worlds.ENTRY_POINTS)
-    broken = importlib.metadata.EntryPoint("lost", "no_such_module:f", worlds.ENTRY_POINTS)
+    point = importlib.metadata.EntryPoint("swing", f"{__name__}:pendulum", "clrl.worlds")
+    broken = importlib.metadata.EntryPoint("lost", "no_such_module:f", "clrl.worlds")
     monkeypatch.setattr(
         importlib.metadata, "entry_points", lambda group: [point, broken] * (group == point.group)
     )

@@ -28,7 +28,7 @@ from clrl.run.builder import AGENTS, build
 from tests.agents import tiny
 
 CW20 = CW10 * 2
-OBSERVATION, ACTION = MetaWorldSequence(CW10).sizes
+OBSERVATION, ACTION = MetaWorldSequence(CW10).sizes()
 GIB = 2**30
 
 

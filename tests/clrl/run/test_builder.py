@@ -126,6 +126,29 @@ def test_a_function_s_worlds_and_a_module_s_method_serve_the_command_line(
     assert "run: was complete already" in capsys.readouterr().out
 
 
+def test_a_function_whose_tasks_take_turns_serves_multitask_for_the_seeds_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "turning.py").write_text(
+        textwrap.dedent("""
+        from functools import partial
+        import gymnasium as gym
+        from clrl.envs.interleaved import InterleavedTasks
+
+        def turns(seed):
+            assert seed in (3, 5), f"seed {seed} is not one of the run"
+            makers = [partial(gym.make, "Pendulum-v1", g=g) for g in (10.0, 2.0)]
+            return InterleavedTasks(makers, 20)
+        """)
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [""] + __import__("sys").path)
+    words = "train multitask --sequence turning:turns --seeds 3,5 --out run --evals-per-task 1"
+    words += " --stochastic-episodes 1 --sac.exploration-steps 5 --sac.learning-starts 5"
+    assert main([*words.split(), "--sac.hidden-sizes", "8", "8"]) == errors.OK
+    assert RunConfig.load(Path("run/config.yaml")).sizes == (3, 1)
+
+
 def test_every_seed_is_trained_and_evaluated_in_its_own_worlds(tmp_path: Path) -> None:
     def worlds(reward: float) -> TaskSequence:
         return TaskSequence([partial(Rewarded, reward)] * 2, 30)
