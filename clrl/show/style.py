@@ -56,7 +56,7 @@ def source(score: Score) -> str:
 def score_axis(axes: Axes, score: Score) -> None:
     """Let rates be seen from 0 to 1, and numbers without bounds as far as they go."""
     if score.bounds is not None:
-        axes.set_ylim(score.bounds[0], score.bounds[1] + 0.01)
+        axes.set_ylim(score.bounds[0] - 0.015, score.bounds[1] + 0.015)  # room for lines at both
 
 
 def colours_of(score: Score, values: Sequence[np.ndarray]) -> dict[str, Any]:
