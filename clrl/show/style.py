@@ -39,6 +39,7 @@ def legend(figure: Figure, axes: Axes, title: str) -> None:
 
 def heading(figure: Figure, title: str) -> None:
     """Write the title of a figure without a legend."""
+    title = textwrap.fill(title, int(figure.get_figwidth() * 9.5))
     figure.suptitle(title, fontweight="bold", fontsize=12, ha="left", x=0.01)
 
 
