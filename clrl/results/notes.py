@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from clrl.config.schema import ADDED
-from clrl.config.scores import WINDOW
+from clrl.results.references import is_reference
 from clrl.results.rows import Measured
 from clrl.results.statistics import DASH, LEVEL
 from clrl.results.told import NOTE, made_use_of
@@ -18,6 +18,18 @@ UNTOLD = {
     "boundaries": "The sequence tells when its task changes, not which one it is.",
     "nothing": "The sequence tells neither when its task changes nor which one it is.",
 }
+
+
+NO_SUCCESS = (
+    "No episode reported success, so these runs are measured by their returns; a sequence whose "
+    "score is return says so from the start."
+)
+
+
+def heading(sequence: dict[str, Any], window: int, evals_per_task: int) -> str:
+    """Return what stands above a table: the sequence and over how much its numbers average."""
+    s = "s" * (window > 1)
+    return f"{title(sequence)}, window of {window} evaluation{s} ({evals_per_task} per task)"
 
 
 def title(sequence: dict[str, Any]) -> str:
@@ -66,7 +78,9 @@ def _missing_seeds(rows: Sequence[Measured]) -> list[str]:
 def _missing_references(rows: Sequence[Measured]) -> list[str]:
     texts = []
     for row in rows:
-        if lacking := row.references.missing:
+        if is_reference(row.group.runs[0]):
+            continue  # what references are measured against is themselves
+        if lacking := row.references.lacking:
             needy = "Forward transfer needs"
             if np.isnan(row.ranges).any():
                 needy = "Normalised performance needs"
@@ -83,8 +97,10 @@ def notes(rows: Sequence[Measured]) -> list[str]:
         return []
     said = [
         f"n counts seeds; in brackets {LEVEL:.0%} bootstrap intervals over seeds; performance and "
-        f"forgetting average the last {min(WINDOW, _evals(rows[0]))} evaluations."
+        f"forgetting take {averaged(rows[0].window)} of the run and of a task's block."
     ]
+    if rows[0].group.score.name != rows[0].group.config["sequence"]["score"]:
+        said.append(NO_SUCCESS)
     if any(len(row.group.seeds) == 1 for row in rows):
         said.append(f"One seed has no interval: [{DASH}].")
     if any(True in made_use_of(row.group.config) for row in rows):
@@ -109,7 +125,7 @@ def _range_notes(row: Measured) -> list[str]:
         f"{given[1]:g} as 1."
         if given
         else f"Normalised performance and forward transfer take as 0 the mean {name} of a task's "
-        f"references at their first evaluation and as 1 that of their last {_window(row)}, over "
+        f"references at their first evaluation and as 1 {averaged(row.window)} of theirs, over "
         "all their seeds; intervals hold both fixed."
     ]
     if row.flat:
@@ -120,21 +136,22 @@ def _range_notes(row: Measured) -> list[str]:
     return texts
 
 
-def _window(row: Measured) -> str:
-    last = min(WINDOW, _evals(row))
-    return f"{last} evaluations" if last > 1 else "evaluation"
+def averaged(window: int) -> str:
+    """Say what is averaged, with the word that a sentence needs.
 
-
-def _evals(row: Measured) -> int:
-    return int(row.group.config["evaluation"]["evals_per_task"])
+    >>> averaged(1), averaged(5)
+    ('the last evaluation', 'the mean of the last 5 evaluations')
+    """
+    return f"the mean of the last {window} evaluations" if window > 1 else "the last evaluation"
 
 
 def _reference_notes(row: Measured) -> list[str]:
     references, texts = row.references, []
-    counts = {name: len(group.seeds) for name, group in references.groups.items()}
+    named = references.by_name
+    counts = {name: len(group.seeds) for name, group in named.items()}
     if counts:
         used = ", ".join(
-            f"{name} ({n} seed{'s' * (n > 1)}: {', '.join(references.groups[name].directories)})"
+            f"{name} ({n} seed{'s' * (n > 1)}: {', '.join(named[name].directories)})"
             for name, n in counts.items()
         )
         texts.append(f"References: {used}.")

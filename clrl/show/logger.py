@@ -122,18 +122,23 @@ class RunLogger:
         return f"task {task} {self.schedule.names[task]}"
 
     def _scores(self, rows: Sequence[dict[str, Any]], step: int) -> str:
-        """Return the current task's score, and that of all where all were evaluated."""
+        """Return the current task's score, and that of all where all were evaluated.
+
+        It is the return where no episode reported the success that was asked for.
+        """
         modes = {row["mode"] for row in rows}
         mode = self.score.mode if self.score.mode in modes else rows[0]["mode"]
+        silent = all(row.get(self.score.key) is None for row in rows)
+        score = SCORES["return"] if silent and self.score.name == "success" else self.score
         of_task: dict[int, list[float]] = {}
         for row in rows:
             if row["mode"] == mode:
-                value = row.get(self.score.key)
+                value = row.get(score.key)
                 of_task.setdefault(row["task"], []).append(math.nan if value is None else value)
         means = {task: _mean(values) for task, values in of_task.items()}
         own = means.get(self.schedule.task_at(step), math.nan)
         own = _mean(means.values()) if self._turns else own
-        text = f"{self._task(step)}: {self.score.name} {own:.2f}"
+        text = f"{self._task(step)}: {score.name} {own:.2f}"
         if len(means) > 1:
             text += "" if self._turns else f" | mean {_mean(means.values()):.2f}"
             if len(means) <= MAX_LISTED:
