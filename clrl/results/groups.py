@@ -15,6 +15,7 @@ from clrl.envs.schedule import Schedule
 from clrl.errors import ConfigError
 from clrl.results import metrics
 from clrl.results.reading import RunData
+from clrl.results.worlds import by_worlds
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +85,7 @@ class Group:
 
 
 def join(runs: Iterable[RunData]) -> list[Group]:
-    """Put runs of equal configuration together.
+    """Put runs of equal configuration and of the same worlds together.
 
     Returns:
         one group per configuration, in the order in which they first come.
@@ -92,10 +93,8 @@ def join(runs: Iterable[RunData]) -> list[Group]:
     Raises:
         ConfigError: two runs of one configuration have the same seed.
     """
-    alike: dict[tuple[str, str], list[RunData]] = {}
-    for run in runs:
-        alike.setdefault((identity(run.config), run.score.name), []).append(run)
-    return [_group(members) for members in alike.values()]
+    alike = by_worlds(runs, lambda run: (identity(run.config), run.score.name))
+    return [_group(members) for members in alike]
 
 
 def alone(run: RunData) -> Group:
@@ -115,16 +114,16 @@ def by_sequence(runs: Iterable[RunData]) -> list[list[RunData]]:
     What the sequence reveals makes another row, not another table: the world is the same. Another
     number of evaluations makes another table, since the averages are over a share of them.
     """
-    sequences: dict[str, list[RunData]] = {}
-    for run in runs:
+
+    def key(run: RunData) -> str:
         measured = {
             "reveals": None,
             "score": run.score.name,
             "evals_per_task": run.config["evaluation"]["evals_per_task"],
         }
-        key = json.dumps({**sequence_identity(run.config), **measured}, sort_keys=True)
-        sequences.setdefault(key, []).append(run)
-    return list(sequences.values())
+        return json.dumps({**sequence_identity(run.config), **measured}, sort_keys=True)
+
+    return by_worlds(runs, key)
 
 
 def _group(runs: Sequence[RunData]) -> Group:

@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 
 from clrl.config.schema import ADDED
+from clrl.envs.told import MAX_EPISODE_STEPS
 from clrl.results.references import is_reference
 from clrl.results.rows import Measured
 from clrl.results.statistics import DASH, LEVEL
 from clrl.results.told import NOTE, made_use_of
+from clrl.results.worlds import UNKNOWN, is_unknown
 
 INTERLEAVED = "Tasks take turns, so that there is nothing to forget and no transfer to measure."
+USUAL = {"max_episode_steps": MAX_EPISODE_STEPS, "per_seed": False}
+"""Keys of worlds that are not ours, and what they are unless something else is said."""
 UNTOLD = {
     "boundaries": "The sequence tells when its task changes, not which one it is.",
     "nothing": "The sequence tells neither when its task changes nor which one it is.",
@@ -38,7 +42,7 @@ def title(sequence: dict[str, Any]) -> str:
     n = len(sequence["tasks"])
     title = f"{name}: {n} task{'s' * (n > 1)} of {steps_text(sequence['steps_per_task'])}"
     known = {"name", "tasks", "steps_per_task", "interleaved", "reveals"}
-    known |= {key for key, usual in ADDED.items() if sequence[key] == usual}
+    known |= {key for key, usual in {**ADDED, **USUAL}.items() if sequence.get(key) == usual}
     if sequence["family"] in ("metaworld", name):
         known.add("family")
     rest = [f"{k} {v}" for k, v in sequence.items() if k not in known and not _nested(v, k)]
@@ -112,6 +116,8 @@ def notes(rows: Sequence[Measured]) -> list[str]:
             texts.append((INTERLEAVED, row.label))
         if (reveals := row.group.config["sequence"]["reveals"]) in UNTOLD:
             texts.append((UNTOLD[reveals], row.label))
+        if is_unknown(row.group.runs[0]):
+            texts.append((UNKNOWN, row.label))
     return said + _by_rows(texts, len(rows)) + _inexact(rows)
 
 

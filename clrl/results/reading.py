@@ -51,6 +51,7 @@ class RunData:
         deterministic: [S, E, N] the same for the deterministic episodes.
         success_last: [S, E, N] rate of the stochastic episodes that succeeded at their last step.
         returns: [S, E, N] mean return of the stochastic episodes.
+        worlds: what the worlds did when they were tried; None where that is not recorded.
     """
 
     directory: Path
@@ -66,6 +67,7 @@ class RunData:
     deterministic: np.ndarray
     success_last: np.ndarray
     returns: np.ndarray
+    worlds: WorldNumbers | None = None
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -152,6 +154,7 @@ def read_run(directory: str | Path) -> RunData:
         deterministic=values[MODES[1], "success"],
         success_last=values[drawn, "success_last"],
         returns=values[drawn, "return"],
+        worlds=read_worlds(directory),
     )
 
 

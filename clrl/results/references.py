@@ -12,14 +12,7 @@ from clrl.errors import ConfigError
 from clrl.results.groups import Group
 from clrl.results.metrics import auc, learned_range
 from clrl.results.reading import RunData
-from clrl.results.worlds import same_world, settings_at
-
-MAY_DIFFER_IN_SEQUENCE = ("tasks", "reveals", "score_range")
-"""Keys of `sequence` in which a reference may differ; all others make its world and its score.
-
-One task has no change to tell of and no other task to be told from, so `reveals` says nothing about
-its curve; what it does to the learner's settings stands among those. `score_range` is how the
-measured run is read."""
+from clrl.results.worlds import same_world, world
 
 LEARNER = ("name", "hidden_sizes", "layer_norm", "activation")
 """Settings of the learner in which a reference must agree: those that its curve is made of."""
@@ -168,12 +161,8 @@ def _matched(group: Group, task: int) -> dict[str, Any]:
     config = group.config
     counts = ("evals_per_task", f"{group.score.mode}_episodes")
     evaluation = {key: config["evaluation"].get(key) for key in counts}
-    sequence = {
-        key: value
-        for key, value in settings_at(config, task).items()
-        if key not in MAY_DIFFER_IN_SEQUENCE
-    }
-    sequence["score"] = group.score.name
+    sequence = {"steps_per_task": group.schedule.lengths[task], "score": group.score.name}
+    sequence |= {key: value for key, value in world(config, task).items() if key != "task"}
     learner = {key: config["learner"].get(key) for key in LEARNER}
     sections: dict[str, Mapping[str, Any]] = {
         "sequence": sequence, "evaluation": evaluation, "learner": learner,

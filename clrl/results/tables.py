@@ -28,7 +28,7 @@ from clrl.results.reading import RunData, find_runs, read_run
 from clrl.results.references import find_references, is_reference
 from clrl.results.rows import Measured, columns, measure
 from clrl.results.statistics import LEVEL, RESAMPLES
-from clrl.results.worlds import has_halves
+from clrl.results.worlds import difference, has_halves
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +175,7 @@ def table(
     idle = join(run for run in shown if is_reference(run))
     rows = [run for run in runs if run not in apart + unfinished]
     sections = [_section(members, used, idle, window) for members in by_sequence(rows)]
+    _tell_apart(sections)
     serving = {id(run) for section in sections for run in section.references}
     spare = [run for run in given if run not in unfinished and id(run) not in serving]
     unused = [f"{text}: not used as a reference." for text in short]
@@ -224,6 +225,19 @@ def _section(
     problems += missing(rows)
     evals = runs[0].config["evaluation"]["evals_per_task"]
     return Section(runs[0], window or default_window(evals), rows, notes(rows), problems)
+
+
+def _tell_apart(sections: Sequence[Section]) -> None:
+    """Say of sections with equal headings whose worlds differ in what they do in what that is."""
+    for place, section in enumerate(sections):
+        for earlier in sections[:place]:
+            differ = difference(section.run, earlier.run)
+            if section.heading == earlier.heading and differ is not None:
+                section.notes.append(
+                    f"Another table than that of {earlier.run.directory}, because the worlds of "
+                    f"{section.run.directory} are others: {differ}."
+                )
+                break
 
 
 def _line(cells: Sequence[str]) -> str:
