@@ -141,10 +141,8 @@ class ContinualPPO(Agent):
 
     def to_env(self, actions: np.ndarray) -> np.ndarray:
         """Clip actions to the bounds of the action space, unless they go out as drawn."""
-        if not self.settings.clip_actions:
-            return actions
-        box = self.spaces.action
-        return np.clip(actions, box.low, box.high).astype(np.float32, copy=False)
+        clipped = self.settings.clip_actions
+        return self.spaces.clip(actions) if clipped else self.spaces.unclipped(actions)
 
     def store(self, transition: Transition) -> None:
         """Write one row per seed; what a time limit cuts off is added to its reward."""
