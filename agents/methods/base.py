@@ -129,6 +129,12 @@ class Method:
     def check_settings(cls, settings: Any) -> None:
         """Raise ValueError if the method does not work on a learner with these settings."""
         cls.check_learner(settings.name)
+        kl = getattr(settings, "target_kl", None)
+        if cls.noisy_weights and kl is not None:
+            raise ValueError(
+                f"target_kl is {kl} with {cls.__name__}; allowed is None, because this method "
+                "draws its weights in every pass: the policy has moved before its first update"
+            )
         decay = getattr(settings, "weight_decay", 0.0)
         if cls.freezes and decay:
             raise ValueError(
