@@ -19,6 +19,7 @@ from torch import Tensor
 
 from clrl.agents import sb3, storage
 from clrl.agents.acting import Acting
+from clrl.agents.device import check_device
 from clrl.agents.learner import Parity
 from clrl.agents.methods.base import Method, own_copy
 from clrl.agents.methods.finetuning import Finetuning
@@ -99,7 +100,7 @@ class Agent(Acting, BaseAlgorithm):
         **overrides: Any,
     ):
         self.parity = check_value(parity, Parity, "parity")
-        sb3.check_device(device)
+        check_device(device)
         env = sb3.checked_env(env)
         self.method = own_copy(method or Finetuning())
         super().__init__(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 from stable_baselines3.common.callbacks import ProgressBarCallback
 from stable_baselines3.common.utils import safe_mean
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_normalize
@@ -90,23 +89,6 @@ def checked_env(env: Any) -> Any:
         check_box("observation_space", env.observation_space)
         check_bounded("action_space", env.action_space)
     return StrictEnv(env) if isinstance(env, gym.Env) else env
-
-
-def check_device(device: torch.device | str) -> None:
-    """Check that a device is there, where Stable-Baselines3 would take the CPU without a word.
-
-    Raises:
-        ValueError: it is not, or is another one than auto, cpu, cuda or cuda:N.
-    """
-    kind, _, index = str(device).partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
-        raise ValueError(f"device is {str(device)!r}; it must be auto, cpu, cuda or cuda:N")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if kind == "cuda" and int(index or 0) >= count:
-        raise ValueError(
-            f"device is {device}, but torch {torch.__version__} sees {count or 'no'} "
-            f"GPU{'s' * (count > 1)}; give device cpu or auto{', or cuda' * (count > 0)}"
-        )
 
 
 def adopt_env(env: VecEnv, seeds: Sequence[int]) -> None:

@@ -17,6 +17,7 @@ from clrl.config.evaluation import Evaluation
 from clrl.config.run import RunConfig
 from clrl.errors import ConfigError, DamagedData
 from clrl.machine import processor as compute
+from clrl.machine.origin import origin
 from clrl.machine.resources import check_resources
 from clrl.machine.signals import Signals
 from clrl.results.reading import RunData, read_run
@@ -27,6 +28,7 @@ from clrl.run.directory import (
     RunFile,
     check_directory,
     differences,
+    history,
     machine,
     owned,
     write_config,
@@ -53,14 +55,20 @@ class Silent:
     def metrics(self, rows: Sequence[Row]) -> None:
         """Do nothing."""
 
+    def say(self, text: str) -> None:
+        """Do nothing."""
 
-def run(config: RunConfig, directory: Path, logger: Mirror) -> int:
+
+def run(
+    config: RunConfig, directory: Path, logger: Mirror, words: Sequence[str] | None = None
+) -> int:
     """Start the run of a directory, continue it, or find it complete.
 
     Args:
         config: what to run.
         directory: where; made if it is not there.
         logger: gets every row that is recorded.
+        words: the command line; by default that of this process.
 
     Returns:
         an exit code of `clrl.errors`; what went wrong is written to standard error.
@@ -74,9 +82,10 @@ def run(config: RunConfig, directory: Path, logger: Mirror) -> int:
     try:
         if RunFile(directory).values.get("state") != "complete":
             check_directory(config, directory)
+            placement.check_device()
             check_worlds(config)  # before the directory is made
         with Signals() as signals, owned(directory), _threads(placement.threads):
-            done = _attempt(config, directory, logger, signals, make, placement.matmul)
+            done = _attempt(config, directory, logger, signals, make, placement.matmul, words)
         print(f"{directory}: {'complete' if done else 'was complete already'}")
         return errors.OK
     except KeyboardInterrupt as stop:
@@ -135,6 +144,7 @@ def _attempt(
     signals: Signals,
     make: Callable[[], Trainable],
     matmul: str | None = None,
+    words: Sequence[str] | None = None,
 ) -> bool:
     """Bring the run of a directory to its end; return False if there was nothing left to do."""
     with signals.raising():
@@ -149,6 +159,8 @@ def _attempt(
         for folder in (".", "checkpoints", "tasks"):
             remove_leftovers(directory / folder)
         facts = _facts(run_file, checkpoint, matmul, trained.learner)
+        mirror.say(_where(facts))
+        facts |= history(run_file.values, origin(words))
         loop = Loop(config, trained, directory, run_file, signals, mirror)
     with closing(loop), _state(run_file, loop, facts):
         loop.go(checkpoint)
@@ -158,23 +170,34 @@ def _attempt(
 def _facts(
     run_file: RunFile, checkpoint: Checkpoint | None, matmul: str | None, learner: Any
 ) -> dict[str, Any]:
-    """Return what `run.json` says of this process; sets the matrix product."""
-    device = str(getattr(learner, "device", "cpu"))
+    """Return what `run.json` says of this process; sets the matrix product if one is named."""
+    device, before = str(getattr(learner, "device", "cpu")), run_file.values
+    if matmul == "auto":
+        settings = learner.settings
+        matmul = compute.best_matmul(device, settings.batch_size, max(settings.hidden_sizes))
+    if matmul is not None:
+        # Two products differ in their last bits: a run keeps the one it started with.
+        kept = before.get("matmul") or matmul
+        on_cpu = device.startswith("cpu") and kept in compute.MATMULS
+        compute.use_matmul(matmul := kept if on_cpu else "default")
     facts = machine(device) | {"threads": torch.get_num_threads()}
-    before = run_file.values
+    facts["matmul"] = matmul or compute.chosen_matmul()
     if checkpoint is not None and (changes := differences(before, facts)):
         warnings.warn(f"going on, but not bit for bit: {', '.join(changes)}", stacklevel=2)
         facts["resumed_inexact"] = True
     else:
         facts["resumed_inexact"] = before.get("resumed_inexact", False)
-    if matmul is not None:
-        # Two products differ in their last bits: a run keeps the one it started with.
-        if matmul == "auto":
-            settings = learner.settings
-            matmul = compute.best_matmul(settings.batch_size, max(settings.hidden_sizes))
-        facts["matmul"] = before.get("matmul") or matmul
-        compute.use_matmul(facts["matmul"])
     return facts
+
+
+def _where(facts: dict[str, Any]) -> str:
+    """Return the first line of a log: what computes, and how."""
+    device, threads = facts["device"], facts["threads"]
+    model = facts["gpu"] or facts["processor"]
+    return (
+        f"device {device} ({model}), {threads} thread{'s' * (threads != 1)}, "
+        f"matrix product {facts['matmul']}"
+    )
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-import torch
 from gymnasium.spaces import Box
 from stable_baselines3.common.callbacks import (
     BaseCallback,
@@ -22,7 +21,6 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from clrl.agents.methods.ewc import EWC
 from clrl.agents.ppo import ContinualPPO
 from clrl.agents.sac import ContinualSAC
-from clrl.agents.sb3 import check_device
 from tests.agents.telling import TellingWorld, telling
 from tests.agents.tiny import (
     SETTINGS,
@@ -312,29 +310,6 @@ TWO = np.zeros(2, np.float32)
 def test_an_environment_of_another_interface_is_refused(broken: Broken, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ContinualSAC(broken, device="cpu").learn(5)
-
-
-@pytest.mark.parametrize("kind", [ContinualSAC, ContinualPPO])
-@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:7", torch.device("cuda")])
-def test_a_gpu_that_is_not_there_is_refused(
-    kind: Any, device: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=rf"device is {device}, but torch .* sees no GPU; give"):
-        kind(Plain(), device=device)
-    assert kind(Plain(), device="auto").device.type == "cpu"
-
-
-def test_a_gpu_beyond_those_that_are_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    for there in ("cuda", "cuda:1", "auto", "cpu"):
-        check_device(there)
-    with pytest.raises(ValueError, match="device is cuda:2, but torch .* sees 2 GPUs; give"):
-        check_device("cuda:2")
-    for wrong in ("gpu", "tpu", "cuda:x", "mps"):
-        with pytest.raises(ValueError, match=f"device is '{wrong}'; it must be auto, cpu, cuda or"):
-            check_device(wrong)
 
 
 @pytest.mark.parametrize("seeds", [[1, 0], [5, 3]])
