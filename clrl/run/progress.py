@@ -21,6 +21,9 @@ class Mirror(Protocol):
     def metrics(self, rows: Sequence[Row]) -> None:
         """Take rows of `metrics.jsonl`."""
 
+    def say(self, text: str) -> None:
+        """Take a line for the screen and `log.txt`."""
+
 
 class Progress:
     """Counts finished episodes and writes `train.jsonl`.

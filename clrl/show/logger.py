@@ -25,7 +25,8 @@ class RunLogger:
 
     On a terminal there is a bar with task, speed and the time that is left, and a line for every
     evaluation above it; elsewhere only the lines. The lines also go to `log.txt`, which is opened
-    with the first row: the run directory belongs to the run by then.
+    with the first row: the run directory belongs to the run by then. Lines from before are kept for
+    it until then.
 
     Args:
         config: the run's configuration.
@@ -47,6 +48,7 @@ class RunLogger:
         self._turns = config.method.interleaved
         self._first: tuple[int, float] | None = None  # step and time of the first row
         self._log: TextIO | None = None
+        self._early: list[str] = []  # lines said before there is a log
         self._progress: Progress | None = None
         self._bar = TaskID(0)
         self._wandb = WandbMirror(config, directory, self.say)
@@ -81,6 +83,8 @@ class RunLogger:
                 self.stream = None
         if self._log is not None:
             print(text, file=self._log, flush=True)
+        elif self._first is None:
+            self._early.append(text)
 
     def close(self) -> None:
         """Take the bar away and close everything; waits a few seconds for wandb at most."""
@@ -97,6 +101,9 @@ class RunLogger:
         if self._first is None:
             self._first = step, self.clock()
             self._log = open(self.directory / LOG_FILE, "a", encoding="utf-8")  # noqa: SIM115
+            for text in self._early:
+                print(text, file=self._log, flush=True)
+            self._early = []
             self._wandb.start()
             if self.stream is not None and self.stream.isatty():
                 self._open_bar()
