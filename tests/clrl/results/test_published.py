@@ -55,7 +55,7 @@ def test_every_value_lies_in_its_interval() -> None:
 def test_our_rows_stand_beside_the_published_ones(tmp_path: Path) -> None:
     for name in ("ewc", "reset"):
         write_run(tmp_path / name, SUCCESS, TASKS, method={"name": name})
-    text = table([tmp_path]).markdown(published=True)
+    text = table([tmp_path], window=5).markdown(published=True)
     rows = cells(text)
     assert list(rows) == [row.method for row in read_published()] + ["reset"]
     assert rows["ewc"][:4] == ["2", "0.63 [0.59, 0.67]", "0.60 [0.56, 0.64]", "0.02 [-0.05, 0.09]"]

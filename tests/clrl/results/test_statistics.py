@@ -44,14 +44,14 @@ def mean_ratio(own: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def test_performance_and_its_interval_equal_the_worked_example() -> None:
-    scores = performance(SUCCESS)
+    scores = performance(SUCCESS, 5)
 
     assert scores.mean() == pytest.approx(0.516, abs=1e-12)
     assert mean_interval(scores, fresh_sampler()) == pytest.approx((0.47, 0.562), abs=1e-12)
 
 
 def test_forgetting_and_its_interval_equal_the_worked_example() -> None:
-    scores = forgetting(SUCCESS).mean(axis=1)
+    scores = forgetting(SUCCESS, 5).mean(axis=1)
 
     assert scores.mean() == pytest.approx(-0.004, abs=1e-12)
     assert mean_interval(scores, fresh_sampler()) == pytest.approx((-0.06, 0.054), abs=1e-12)
@@ -68,7 +68,7 @@ def test_forward_transfer_and_its_interval_equal_the_worked_example() -> None:
 
 
 def test_another_generator_gives_other_intervals() -> None:
-    forgotten, own = forgetting(SUCCESS).mean(axis=1), auc(SUCCESS)
+    forgotten, own = forgetting(SUCCESS, 5).mean(axis=1), auc(SUCCESS)
 
     low_high = mean_interval(forgotten, np.random.default_rng(0))
     transfer = two_sample_interval(mean_ratio, own, REFERENCES, np.random.default_rng(0))

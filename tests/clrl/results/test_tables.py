@@ -54,7 +54,7 @@ def test_worked_example_comes_out_of_run_directories(tmp_path: Path) -> None:
         )
     write_references(tmp_path / "references")
 
-    result = table([tmp_path])
+    result = table([tmp_path], window=5)
 
     assert "| ewc | 2 | 0.63 [0.59, 0.67] | 0.02 [-0.05, 0.09] | 0.17 [0.10, 0.23] | -0.03 | " in (
         result.markdown()
