@@ -85,16 +85,27 @@ def test_long_curves_are_thinned_within_blocks_and_this_is_said(tmp_path: Path) 
     assert "mean of 2 evaluations" in " ".join(figure._supxlabel.get_text().split())  # type: ignore[attr-defined]
 
 
-def test_matrix_shows_success_at_the_end_of_each_block(tmp_path: Path) -> None:
-    success = random_success(3, 6, 3)
+@pytest.mark.parametrize(
+    ("n", "window", "said"),
+    [
+        (6, 1, "the last evaluation of a block"),
+        (50, 5, "the mean of the last 5 evaluations of a block"),
+    ],
+)
+def test_matrix_shows_success_at_the_end_of_each_block(
+    tmp_path: Path, n: int, window: int, said: str
+) -> None:
+    success = random_success(3, n, 3)
     group = join([read_run(write_run(tmp_path / "run", success, TASKS))])
 
-    image = task_matrix(group).axes[0].images[0].get_array()
+    figure = task_matrix(group)
+    image = figure.axes[0].images[0].get_array()
 
     assert image is not None
     for block in range(3):
-        last = success[:, block * 6 + 1 : block * 6 + 6]
+        last = success[:, (block + 1) * n - window : (block + 1) * n]
         np.testing.assert_allclose(np.asarray(image)[block], last.mean(axis=(0, 1)))
+    assert f"after each task: {said}" in " ".join(figure.get_suptitle().split())
 
 
 def test_matrix_leaves_out_what_was_not_evaluated(tmp_path: Path) -> None:
