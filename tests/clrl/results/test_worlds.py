@@ -69,9 +69,7 @@ def test_two_tasks_of_one_name_and_two_worlds_have_a_reference_each(tmp_path: Pa
     assert result.problems == []
     (row,) = result.sections[0].rows
     found = row.json()["forward_transfer"]["reference_directories"]
-    assert found == {
-        f"pendulum (task {k})": [str(tmp_path / f"reference-{k}")] for k in range(2)
-    }
+    assert found == {f"pendulum (task {k})": [str(tmp_path / f"reference-{k}")] for k in range(2)}
     assert not has_halves(row.group.runs[0])
 
 
