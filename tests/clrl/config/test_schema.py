@@ -20,7 +20,8 @@ from tests.clrl import first_schema
 from tests.clrl.synthetic import USES_NOTHING, random_success, write_run
 
 TASKS = ("hammer-v3", "push-v3")
-NUMBERS = "0.44 [0.38, 0.50] | 0.06 [-0.12, 0.25] | – | -0.12 |"  # as the first version printed, which averaged all two
+NUMBERS = "0.44 [0.38, 0.50] | 0.06 [-0.12, 0.25] | – | -0.12 |"
+"""As the first version printed them, which averaged both evaluations of a task."""
 
 
 @pytest.mark.parametrize(
