@@ -228,9 +228,7 @@ def test_two_tasks_of_one_name_and_two_worlds_have_a_reference_each(tmp_path: Pa
     assert result.problems == []
     (row,) = result.sections[0].rows
     found = row.json()["forward_transfer"]["reference_directories"]
-    assert found == {
-        f"pendulum (task {k})": [str(tmp_path / f"reference-{k}")] for k in range(2)
-    }
+    assert found == {f"pendulum (task {k})": [str(tmp_path / f"reference-{k}")] for k in range(2)}
     assert not has_halves(row.group.runs[0])
 
 
@@ -238,5 +236,7 @@ def test_two_tasks_of_one_name_and_two_worlds_have_a_reference_each(tmp_path: Pa
     ("tasks", "halves"),
     [(TASKS * 2, True), (("a", "a"), True), (TASKS, False), (("a",), False), (("a",) * 3, False)],
 )
-def test_halves_of_our_worlds_repeat_by_name(tmp_path: Path, tasks: tuple[str, ...], halves: bool) -> None:
+def test_halves_of_our_worlds_repeat_by_name(
+    tmp_path: Path, tasks: tuple[str, ...], halves: bool
+) -> None:
     assert has_halves(read(tmp_path / "run", tasks)) == halves

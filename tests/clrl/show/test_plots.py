@@ -1,5 +1,6 @@
 """Plots: what is drawn is what was measured."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from clrl.errors import ConfigError
 from clrl.results.groups import join
 from clrl.results.reading import read_run
+from clrl.results.record import METRICS_FILE
 from clrl.results.statistics import curve_intervals, fresh_sampler
 from clrl.show.plots import average_performance, plot, task_matrix, task_scores
 from tests.clrl.synthetic import economical, random_success, write_run
@@ -32,6 +34,26 @@ def test_one_run_gives_three_files(tmp_path: Path) -> None:
 
     assert [file.name for file in files] == list(KINDS)
     assert all(is_png(file) for file in files)
+
+
+def test_returns_are_drawn_where_no_success_is_reported(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", random_success(1, 4, 3), TASKS)
+    text = re.sub(
+        '"success(_last)?": [0-9.]+', r'"success\1": null', (run / METRICS_FILE).read_text()
+    )
+    (run / METRICS_FILE).write_text(text)
+
+    assert [file.name for file in plot([run], tmp_path)][1] == "task-return.png"
+    figure = average_performance(join([read_run(run)]))
+    assert figure.axes[0].get_ylabel() == "return, mean over tasks"
+    assert "Return of the stochastic" in figure._supxlabel.get_text()  # type: ignore[attr-defined]
+
+
+def test_curves_at_0_and_1_lie_within_the_axes(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", np.zeros((1, 4, 3)), TASKS)
+    for axes in task_scores(join([read_run(run)])).axes:
+        low, high = axes.get_ylim()
+        assert low < 0 and high > 1
 
 
 def test_two_sequences_give_files_of_their_own(tmp_path: Path) -> None:
