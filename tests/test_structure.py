@@ -230,7 +230,7 @@ ACROSS = {
     "agents/sac": {"sac_losses"},
     "clrl": {
         "bad_input", "interleaved", "killed_command", "public_names", "resume", "reveals",
-        "safe_loading",
+        "safe_loading", "strange_worlds",
     },
     "envs": {"registration"},
     "envs/metaworld": {"experts"},
