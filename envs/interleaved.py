@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import gymnasium as gym
 
+from clrl.envs.contract.generators import generator_state, set_generator_state
 from clrl.envs.sequence import TaskSequence
 from clrl.envs.wrappers import OneTask
 
@@ -79,7 +80,7 @@ class InterleavedTasks(TaskSequence):
         generators: list[Any] = [None] * self.n_tasks
         for task, env in self._envs.items():
             if task != self.task:
-                generators[task] = env.unwrapped.np_random.bit_generator.state
+                generators[task] = generator_state(env)
         return {**super().state(), "generators": generators}
 
     def _place(self, state: dict[str, Any]) -> None:
@@ -93,7 +94,7 @@ class InterleavedTasks(TaskSequence):
         for task, generator in enumerate(generators):
             if generator is not None:
                 self._envs[task] = self.make_task(task)
-                self._envs[task].unwrapped.np_random.bit_generator.state = generator
+                set_generator_state(self._envs[task], generator)
         self._give_turn(state["task"])
 
     def close(self) -> None:

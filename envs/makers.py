@@ -1,4 +1,4 @@
-"""When two makers make the same world."""
+"""Makers of worlds: calling them, and when two of them make the same world."""
 
 from __future__ import annotations
 
@@ -7,9 +7,36 @@ from collections.abc import Hashable
 from functools import partial
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
+
+
+def make_world(maker: Any, where: str) -> gym.Env:
+    """Return the environment that a maker makes.
+
+    Args:
+        maker: any callable without arguments.
+        where: the task's name in messages.
+
+    Raises:
+        ValueError: it is no callable, fails, or makes no environment.
+    """
+    if not callable(maker):
+        what = "an environment" if isinstance(maker, gym.Env) else "no function"
+        raise ValueError(
+            f"{where}: its maker is {maker!r}, {what}; it must be a function that makes one, as "
+            'functools.partial(gymnasium.make, "Pendulum-v1") is'
+        )
+    try:
+        env = maker()
+    except Exception as error:  # the user's code
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{where}: its maker {maker!r} fails: {reason}") from error
+    if not isinstance(env, gym.Env):
+        raise ValueError(f"{where}: its maker {maker!r} makes {env!r}; it must be a gymnasium.Env")
+    return env
 
 
 def world_key(maker: Any) -> Hashable:

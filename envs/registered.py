@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 import gymnasium as gym
 
+from clrl.envs.contract.identity import Identity, identity_of
 from clrl.envs.interleaved import InterleavedTasks
 from clrl.envs.sequence import TaskSequence
 
@@ -86,12 +87,27 @@ def world_maker(text: str) -> Callable[[], gym.Env]:
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"unknown world {name!r}: Gymnasium has no such id{hint}")
     maker = partial(gym.make, name, **keywords)
+    _made(maker, text).close()
+    return maker
+
+
+def registered_identity(text: str) -> Identity:
+    """Return what a world says it is.
+
+    Raises:
+        ValueError: as `world_maker`.
+    """
+    env = _made(world_maker(text), text)
+    env.close()
+    return identity_of(env)
+
+
+def _made(maker: Callable[[], gym.Env], text: str) -> gym.Env:
     try:
-        maker().close()
+        return maker()
     except Exception as error:  # whatever its constructor raises
         reason = " ".join(str(error).split())
         raise ValueError(f"world {text!r} cannot be made: {reason}") from error
-    return maker
 
 
 def registered_worlds(
@@ -108,7 +124,7 @@ def registered_worlds(
         steps_per_task: steps spent on each task, one number or one per task.
         task_names: one per task; by default the worlds' texts.
         interleaved: let the tasks take turns, an episode each (`InterleavedTasks`).
-        **told: reveals, score and score_range, see `TaskSequence`.
+        **told: keywords of `TaskSequence`.
 
     Raises:
         ValueError: a world that is not registered or cannot be made, or whose spaces differ.

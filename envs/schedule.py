@@ -38,6 +38,7 @@ class Schedule:
         names = tuple(names)
         if not names:
             raise ValueError("a sequence needs at least one task, got none")
+        lengths = lengths.tolist() if hasattr(lengths, "tolist") else lengths  # of NumPy
         every = tuple(lengths) if isinstance(lengths, Sequence) else (lengths,) * len(names)
         if len(every) != len(names):
             raise ValueError(

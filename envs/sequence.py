@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
-from clrl.envs.makers import world_key
+from clrl.envs.contract.generators import generator_state, set_generator_state
+from clrl.envs.contract.identity import identity_of
+from clrl.envs.makers import make_world, world_key
 from clrl.envs.schedule import Schedule
-from clrl.envs.told import Reveals, ScoreName, check_told
+from clrl.envs.told import MAX_EPISODE_STEPS, Reveals, ScoreName, Worlds, check_told
 from clrl.envs.wrappers import OneTask
 
 
@@ -27,8 +29,8 @@ class TaskSequence(gym.Env):
     `np.random.SeedSequence(entropy=s, spawn_key=(k,))`. Only the current task's environment lives.
 
     Args:
-        makers: one function per task that makes its environment. Box observations (flat) and
-            Box actions, the same for all tasks.
+        makers: one callable per task that makes its environment, a new one at every call. Box
+            observations and actions of one axis, the same for all tasks.
         steps_per_task: steps spent on each task, one number or one per task.
         task_names: one name per task; "task-0", "task-1", ... if left out.
         reveals: what an agent is told: "task", the task at every step (the one-hot) and every
@@ -36,9 +38,14 @@ class TaskSequence(gym.Env):
         score: what tables read of an episode: "success" (`info["success"]`) or "return".
         score_range: the scores between which a task is learned, (low, high), for a score that has
             no range of its own.
+        name: what the sequence is called; "" leaves that to the worlds.
+        worlds: whether all seeds have the "same" worlds, or each its own ("per_seed").
+        max_episode_steps: where the episodes of a world without a time limit are truncated.
 
     Attributes:
         interleaved: whether tasks take turns (`InterleavedTasks`).
+        identity: what each task's world says it is (`identity_of`).
+        cut: tasks whose world has no time limit.
         schedule: where each task starts and ends.
         task: the current task's position.
         task_step: steps taken of the current task.
@@ -59,17 +66,23 @@ class TaskSequence(gym.Env):
         reveals: Reveals = "task",
         score: ScoreName = "return",
         score_range: tuple[float, float] | None = None,
+        name: str = "",
+        worlds: Worlds = "same",
+        max_episode_steps: int = MAX_EPISODE_STEPS,
     ) -> None:
         self.makers = tuple(makers)
         if not self.makers:
             raise ValueError("makers must hold at least one task, got none")
-        names = task_names or [f"task-{k}" for k in range(len(self.makers))]
+        names = [f"task-{k}" for k in range(len(self.makers))]
+        if task_names is not None and len(task_names):
+            names = [str(task) for task in task_names]
         if len(names) != len(self.makers):
             raise ValueError(f"task_names must hold {len(self.makers)} names, got {len(names)}")
         self.schedule = Schedule(names, steps_per_task)
+        check_told(reveals, score, score_range, name, worlds, max_episode_steps)
         self.reveals, self.score, self.score_range = reveals, score, score_range
-        check_told(reveals, score, score_range)
-        self._check_spaces()
+        self.name, self.worlds, self.max_episode_steps = name, worlds, int(max_episode_steps)
+        self._look()
         self._begin(0)
         self.observation_space = self._env.observation_space
         self.action_space = self._env.action_space
@@ -103,27 +116,24 @@ class TaskSequence(gym.Env):
         """Steps until the next change."""
         return self.schedule.lengths[self.task]
 
-    def _check_spaces(self) -> None:
+    def _look(self) -> None:
         """Make every task once (each maker once), because a switch is too late to find out."""
-        first: tuple[gym.Space, gym.Space] | None = None
-        makers: dict[Any, int] = {}
-        for task, maker in enumerate(self.makers):
-            makers.setdefault(world_key(maker), task)
-        for task in makers.values():
-            env = self.make_task(task)
+        seen: dict[Any, OneTask] = {}
+        keys = [world_key(maker) for maker in self.makers]
+        for task, key in enumerate(keys):
+            if key in seen:
+                continue
+            env = seen[key] = self.make_task(task)
             env.close()
-            first = first or (env.observation_space, env.action_space)
-            for field, space, expected in zip(
-                ("observation_space", "action_space"),
-                (env.observation_space, env.action_space),
-                first,
-                strict=True,
-            ):
-                if space != expected:
+            first = seen[keys[0]]
+            for field in ("observation_space", "action_space"):
+                if (space := getattr(env.env, field)) != (expected := getattr(first.env, field)):
                     raise ValueError(
-                        f"{field} of task {task} ({self.task_names[task]}) is {space}, but it must "
-                        f"equal task 0's, {expected}"
+                        f"{field} of {self.called(task)} is {space}, but it must equal task 0's, "
+                        f"{expected}"
                     )
+        self.identity = tuple(identity_of(seen[key].env) for key in keys)
+        self.cut = tuple(task for task, key in enumerate(keys) if seen[key].limit is not None)
 
     def _begin(self, task: int) -> None:
         """Make task `task`'s environment, not yet reset."""
@@ -149,7 +159,13 @@ class TaskSequence(gym.Env):
         """
         if not 0 <= task < self.n_tasks:
             raise ValueError(f"task must be from 0 to {self.n_tasks - 1}, got {task}")
-        return OneTask(self.makers[task](), task, self.one_hot_size)
+        where = self.called(task)
+        env = make_world(self.makers[task], where)
+        return OneTask(env, task, self.one_hot_size, where, self.max_episode_steps)
+
+    def called(self, task: int) -> str:
+        """Return what messages call a task."""
+        return f"task {task} ({self.task_names[task]})"
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -181,6 +197,8 @@ class TaskSequence(gym.Env):
             self._switch(self.task + 1)
 
     def _switch(self, task: int) -> None:
+        if self._fresh and task == self.task:
+            return  # it is just made
         self._env.close()
         self._begin(task)
 
@@ -191,7 +209,7 @@ class TaskSequence(gym.Env):
             self._start = {"seed": seed}
             self._fresh = False
         else:
-            self._start = {"generator": self._env.unwrapped.np_random.bit_generator.state}
+            self._start = {"generator": generator_state(self._env)}
         self._actions = []
         self._episode_running = True
         observation, info = self._env.reset(seed=seed, options=options)
@@ -275,7 +293,7 @@ class TaskSequence(gym.Env):
         self._sequence_seed = state["seed"]
         self._start = dict(state["start"])
         if "generator" in self._start:
-            self._env.unwrapped.np_random.bit_generator.state = self._start["generator"]
+            set_generator_state(self._env, self._start["generator"])
         self._observation, _ = self._env.reset(seed=self._start.get("seed"))
         self._episode_running = True
         self.task_step = state["task_step"] - len(state["actions"])
@@ -285,9 +303,9 @@ class TaskSequence(gym.Env):
         saved = np.array(state["observation"], dtype=np.float32)
         if self._observation.tobytes() != saved.tobytes():
             raise ValueError(
-                f"task {self.task} ({self.task_names[self.task]}) cannot be restored: replaying "
-                "its actions gave another observation than was saved. Its episodes must depend on "
-                "np_random and the actions only"
+                f"{self.called(self.task)} cannot be restored: replaying its actions gave "
+                "another observation than was saved. Its episodes must depend on np_random and the "
+                "actions only"
             )
         return self._observation
 

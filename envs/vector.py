@@ -12,7 +12,10 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from clrl.envs.sequence import TaskSequence
 
-ALIKE = ["schedule", "interleaved", "reveals", "score", "score_range"]
+ALIKE = [
+    "schedule", "interleaved", "reveals", "score", "score_range", "name", "worlds",
+    "max_episode_steps",
+]  # fmt: skip
 """What the sequences of all seeds have in common."""
 
 

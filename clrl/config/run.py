@@ -145,7 +145,9 @@ class RunConfig:
         if family is FunctionSequence and "tasks" not in sequence:  # the function says them
             named = sequence_named(str(sequence.get("function", "")))
             values["sequence"] = sequence = {**plain(named), **sequence}
-        told = {k: sequence.pop(k) for k in ("name", "interleaved", *family.facts) if k in sequence}
+        known = {f.name for f in fields(family)}
+        facts = {"name", "interleaved", *family.facts} - known
+        told = {key: sequence.pop(key) for key in facts if key in sequence}
         settings = find_learner(learner.pop("name", family.learners[0]))
         name = method.pop("name", "finetuning")
         kind = method_kind or _stored_method(name)
@@ -153,12 +155,12 @@ class RunConfig:
         defaults = {**kind.learner_defaults.get(settings.name, {}), **settings.forced(reveals)}
         values["learner"] = {**defaults, **learner}
         config = from_plain(run_type(family, settings), values, types={"method": kind})
-        facts = {"interleaved": False, **config._facts()}
+        made = {"interleaved": False, **config._facts()}
         for key, value in told.items():
-            if value != facts[key] and value is not None:
+            if value != made[key] and value is not None:
                 raise ConfigError(
                     f"sequence.{key} is {value!r}, but the rest of the configuration makes it "
-                    f"{facts[key]!r}; leave it out"
+                    f"{made[key]!r}; leave it out"
                 )
         return config
 

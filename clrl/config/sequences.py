@@ -56,7 +56,7 @@ def settings_of(settings: SequenceConfig, worlds: SequenceConfig) -> SequenceCon
     """Return a sequence of some worlds with the settings of another one of its family."""
     if type(settings) is not type(worlds) or isinstance(worlds, FunctionSequence):
         return worlds
-    named = ("tasks", "worlds")
+    named = ("tasks", "worlds", "name", "identity")
     kept = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name not in named}
     return replace(worlds, **kept)
 

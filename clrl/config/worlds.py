@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from clrl.envs.registered import parse_world
 from clrl.envs.sequence import TaskSequence
 from clrl.errors import ConfigError
 
-WorldFunction = Callable[[int], TaskSequence]
+WorldFunction = Callable[..., TaskSequence]
+"""function(seed, **keywords)."""
 ENTRY_POINTS = "clrl.worlds"
 
 _registered: dict[str, WorldFunction] = {}
@@ -39,7 +41,11 @@ def world_names() -> list[str]:
 
 
 def is_world_function(text: str) -> bool:
-    """Return whether a text is a registered name, or has the form `package.module:function`."""
+    """Return whether a text is a registered name, or has the form `package.module:function`.
+
+    Either may be followed by arguments, as in `package.module:function?friction=0.5`.
+    """
+    text = text.partition("?")[0]
     module, colon, name = text.partition(":")
     dotted = all(part.isidentifier() for part in module.split("."))
     return text in world_names() or bool(colon and dotted and name.isidentifier())
@@ -75,7 +81,8 @@ def call_world(function: str, seed: int) -> TaskSequence:
         ConfigError: it fails, or returns something else.
     """
     try:
-        sequence = world_function(function)(seed)
+        name, keywords = parse_world(function)
+        sequence = world_function(name)(seed, **keywords)
     except ConfigError:
         raise
     except Exception as error:  # the user's code
@@ -101,12 +108,26 @@ def _entry_points() -> dict[str, str]:
     return {point.name: point.value for point in found}
 
 
-def said_by(sequence: TaskSequence) -> dict[str, Any]:
-    """Return what a sequence says of itself, as fields of `SequenceConfig`."""
-    return {
+def said_by(sequence: TaskSequence, own: bool = True) -> dict[str, Any]:
+    """Return what a sequence says of itself, as fields of a family's configuration.
+
+    Args:
+        sequence: made in Python, or by a function.
+        own: whether the family is one of worlds that are not ours, which say more.
+    """
+    said: dict[str, Any] = {
         "tasks": sequence.task_names,
         "steps_per_task": sequence.schedule.steps_per_task,
         "reveals": sequence.reveals,
         "score": sequence.score,
         "score_range": sequence.score_range,
     }
+    if own:
+        per_seed = sequence.worlds == "per_seed"
+        said |= {
+            "name": sequence.name,
+            "max_episode_steps": sequence.max_episode_steps,
+            "per_seed": per_seed,
+            "identity": () if per_seed else sequence.identity,
+        }
+    return said

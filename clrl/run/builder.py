@@ -23,10 +23,13 @@ from clrl.config.families import ToySequence
 from clrl.config.placement import LoggingConfig, PlacementConfig
 from clrl.config.run import RunConfig, run_type
 from clrl.config.schema import CONFIG_FILE
+from clrl.envs.contract.identity import differing_identity
 from clrl.envs.vector import SeedVecEnv
 from clrl.errors import ConfigError, said_as_config_error
 from clrl.machine.resources import stored_rows
+from clrl.results.worlds import WorldNumbers
 from clrl.run.checkpoint import read_tensors
+from clrl.run.examination import examine
 from clrl.run.recognise import recognised, stream_config
 from clrl.run.trainable import AgentOnWorlds, ClassifierOnStream, Trainable, worlds_of
 
@@ -40,15 +43,20 @@ def build(config: RunConfig) -> Trainable:
     return BUILDERS[config.learner_name](config, None)
 
 
-def check_worlds(config: RunConfig) -> None:
-    """Make the worlds of every seed once.
+def examined(config: RunConfig) -> WorldNumbers | None:
+    """Make the worlds of every seed once, and return what `examine` does.
 
     Raises:
-        ConfigError: they cannot be made, or those of two seeds do not fit together.
+        ConfigError: they cannot be made, break the contract, or are not those of the configuration.
     """
-    if not config.sequence.supervised:
-        with said_as_config_error():
-            _worlds(config).close()
+    if config.sequence.supervised:
+        return None
+    with said_as_config_error():
+        env = _worlds(config)
+        try:
+            return examine(config, env.envs)  # type: ignore[arg-type]
+        finally:
+            env.close()
 
 
 def _build_agent(kind: type[Agent], config: RunConfig, env: VecEnv | None) -> Trainable:
@@ -63,7 +71,13 @@ def _build_agent(kind: type[Agent], config: RunConfig, env: VecEnv | None) -> Tr
 def _worlds(config: RunConfig) -> SeedVecEnv:
     turns = config.method.interleaved
     makers = [partial(config.sequence.make, seed, turns) for seed in config.seeds]
-    return SeedVecEnv(makers, [environment_seed(seed) for seed in config.seeds])
+    env = SeedVecEnv(makers, [environment_seed(seed) for seed in config.seeds])
+    known = getattr(config.sequence, "identity", ())
+    made: Any = env.envs[0]
+    if known and (other := differing_identity(made.identity, known)):
+        env.close()
+        raise ConfigError(f"the worlds are not those of the configuration: {other}")
+    return env
 
 
 def _without_empty_rows(config: RunConfig) -> Any:

@@ -20,7 +20,8 @@ from clrl.machine import processor as compute
 from clrl.machine.resources import check_resources
 from clrl.machine.signals import Signals
 from clrl.results.reading import RunData, read_run
-from clrl.run.builder import build, check_worlds, describe
+from clrl.results.worlds import WorldNumbers
+from clrl.run.builder import build, describe, examined
 from clrl.run.checkpoint import Checkpoint, Checkpoints, remove_leftovers
 from clrl.run.directory import (
     Busy,
@@ -32,6 +33,7 @@ from clrl.run.directory import (
     write_config,
 )
 from clrl.run.evaluator import Row
+from clrl.run.examination import check_worlds_of, examine, write_worlds
 from clrl.run.loop import Loop, check_version, closing
 from clrl.run.progress import Mirror
 from clrl.run.trainable import Trainable
@@ -72,11 +74,13 @@ def run(config: RunConfig, directory: Path, logger: Mirror) -> int:
 
     placement = config.placement
     try:
-        if RunFile(directory).values.get("state") != "complete":
+        worlds = None
+        if config.sequence.probed or RunFile(directory).values.get("state") != "complete":
             check_directory(config, directory)
-            check_worlds(config)  # before the directory is made
+            worlds = examined(config)  # before the directory is made
+            check_worlds_of(directory, worlds)
         with Signals() as signals, owned(directory), _threads(placement.threads):
-            done = _attempt(config, directory, logger, signals, make, placement.matmul)
+            done = _attempt(config, directory, logger, signals, make, worlds, placement.matmul)
         print(f"{directory}: {'complete' if done else 'was complete already'}")
         return errors.OK
     except KeyboardInterrupt as stop:
@@ -123,8 +127,10 @@ def train(
     config, trained = describe(learner, evaluation or Evaluation(), log_every, steps_per_task)
     directory = Path(directory)
     check_directory(config, directory)
+    worlds = examine(config, trained.sequences)
+    check_worlds_of(directory, worlds)
     with Signals() as signals, owned(directory):
-        _attempt(config, directory, mirror or Silent(), signals, lambda: trained)
+        _attempt(config, directory, mirror or Silent(), signals, lambda: trained, worlds)
     return read_run(directory)
 
 
@@ -134,11 +140,13 @@ def _attempt(
     mirror: Mirror,
     signals: Signals,
     make: Callable[[], Trainable],
+    worlds: WorldNumbers | None,
     matmul: str | None = None,
 ) -> bool:
     """Bring the run of a directory to its end; return False if there was nothing left to do."""
     with signals.raising():
         check_directory(config, directory)
+        check_worlds_of(directory, worlds)
         run_file = RunFile(directory)
         if run_file.values.get("state") == "complete":
             return False
@@ -146,6 +154,7 @@ def _attempt(
         check_version(checkpoint)
         trained = make()
         write_config(config, directory)
+        write_worlds(directory, worlds)
         for folder in (".", "checkpoints", "tasks"):
             remove_leftovers(directory / folder)
         facts = _facts(run_file, checkpoint, matmul, trained.learner)

@@ -30,16 +30,17 @@ def recognised(env: SeedVecEnv, seeds: Sequence[int]) -> SequenceConfig:
 
     Worlds that a configuration can make again become one of the family that does: Meta-World's,
     Gymnasium's registered ones, or those of an importable function(seed) that every seed's maker
-    calls with its seed (`partial(function, seed)`). All others are `CustomSequence`.
+    calls with its seed and equal keywords (`partial(function, seed, friction=0.5)`). All others are `CustomSequence`.
     """
     sequences: list[Any] = env.envs
     first = sequences[0]
     said = said_by(first)
     if all(_same_worlds(first, other) for other in sequences):
         if (settings := _of_metaworld(first)) is not None:
-            return MetaWorldSequence(**said, **settings)
+            return MetaWorldSequence(**said_by(first, own=False), **settings)
         if (worlds := _of_gymnasium(first)) is not None:
-            return GymnasiumSequence(**said, worlds=worlds)
+            said.pop("per_seed")  # they are the same
+            return GymnasiumSequence(**said | {"identity": first.identity}, worlds=worlds)
     if (name := _of_function(env, seeds)) is not None:
         return FunctionSequence(**said, function=name)
     return CustomSequence(**said)
@@ -81,9 +82,10 @@ def _of_function(env: SeedVecEnv, seeds: Sequence[int]) -> str | None:
     """Return the name of the function that makes every seed's worlds from its seed."""
     names = set()
     for maker, seed in zip(env.makers, seeds, strict=True):
-        if not isinstance(maker, partial) or maker.args != (seed,) or maker.keywords:
+        if not isinstance(maker, partial) or maker.args != (seed,):
             return None
-        names.add(function_name(maker.func))
+        name = function_name(maker.func)
+        names.add(format_world(name, maker.keywords) if name is not None else None)
     return names.pop() if len(names) == 1 else None
 
 

@@ -36,6 +36,10 @@ class Trainable(Protocol):
         """What is trained."""
 
     @property
+    def sequences(self) -> Sequence[TaskSequence]:
+        """The worlds of each seed; () of a stream."""
+
+    @property
     def num_timesteps(self) -> int:
         """Steps taken, of each seed."""
 
@@ -75,6 +79,11 @@ class _Learning:
     learner: Any
 
     @property
+    def sequences(self) -> Sequence[TaskSequence]:
+        """The worlds of each seed; () of a stream."""
+        return ()
+
+    @property
     def num_timesteps(self) -> int:
         """Steps taken, of each seed."""
         return int(self.learner.num_timesteps)
@@ -111,7 +120,12 @@ class AgentOnWorlds(_Learning):
     def __init__(self, agent: Agent) -> None:
         self.learner: Agent = agent
         self.env = worlds_of(agent)
-        self.simulators = Simulators(self.env.envs)  # type: ignore[arg-type]
+        self.simulators = Simulators(self.sequences)
+
+    @property
+    def sequences(self) -> Sequence[TaskSequence]:
+        """The worlds of each seed."""
+        return self.env.envs  # type: ignore[return-value]
 
     def learn(self, steps: int, watch: Watch) -> None:
         """Take environment steps of every seed."""

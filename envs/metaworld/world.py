@@ -149,7 +149,7 @@ class MetaWorld(gym.Env):
         truncated = warning or self._record.steps + 1 >= self.horizon
         self._running = not truncated
         reward = float(reward)
-        self._record.add(reward, info, truncated)
+        self._record.add(reward, info, truncated, float(info["success"]))
         return observation.copy(), reward, False, truncated, info
 
     def render(self) -> Any:

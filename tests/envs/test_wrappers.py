@@ -48,7 +48,9 @@ def test_one_task_alone_looks_as_in_the_sequence() -> None:
 def test_spaces_that_are_not_boxes_are_refused() -> None:
     env = Walk()
     env.action_space = Discrete(2)
-    with pytest.raises(ValueError, match="action_space must be a one-dimensional Box"):
+    with pytest.raises(
+        ValueError, match="action_space is Discrete.2.; supported are Boxes of one axis"
+    ):
         TaskSequence([lambda: env], 3)
 
 

@@ -62,7 +62,8 @@ def test_a_function_says_all_of_its_sequence(
 
         def swings(seed):
             makers = [partial(gym.make, "Pendulum-v1", g=g + seed) for g in (10.0, 2.0)]
-            return TaskSequence(makers, [4, 6], ["heavy", "light"], reveals="boundaries")
+            return TaskSequence(makers, [4, 6], ["heavy", "light"], reveals="boundaries",
+                                worlds="per_seed")
         """)
     )
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -76,8 +77,9 @@ def test_a_function_says_all_of_its_sequence(
               "evaluation": {"evals_per_task": 1}, "learner": {"exploration_steps": 1,
                                                                 "learning_starts": 1}}  # fmt: skip
     assert RunConfig.from_dict(sparse).sequence == sequence_named("my_worlds:swings")
-    wrong = FunctionSequence(("heavy", "light"), (4, 7), "boundaries", function="my_worlds:swings")
-    with pytest.raises(ConfigError, match="makes a sequence whose schedule is"):
+    wrong = FunctionSequence(("heavy", "light"), (4, 7), "boundaries", function="my_worlds:swings",
+                             per_seed=True)  # fmt: skip
+    with pytest.raises(ConfigError, match="makes a sequence whose steps_per_task is"):
         wrong.make(0)
 
 

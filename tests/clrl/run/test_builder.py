@@ -44,7 +44,8 @@ EVALUATION = Evaluation(2, stochastic_episodes=1, deterministic_episodes=1)
 
 def swings(seed: int = 0) -> TaskSequence:
     make = partial(gym.make, "Pendulum-v1", max_episode_steps=10)
-    return TaskSequence([partial(make, g=10.0 + seed), partial(make, g=2.0)], [40, 20], ["a", "b"])
+    makers = [partial(make, g=10.0 + seed), partial(make, g=2.0)]
+    return TaskSequence(makers, [40, 20], ["a", "b"], worlds="per_seed")
 
 
 def agent_in(makers: Any, method: Method | None = None, seeds: Any = (0, 3)) -> ContinualSAC:
@@ -100,7 +101,7 @@ def test_a_function_s_worlds_and_a_module_s_method_serve_the_command_line(
 
         def swings(seed):
             makers = [partial(gym.make, "Pendulum-v1", g=g + seed) for g in (10.0, 2.0)]
-            return TaskSequence(makers, [30, 20], reveals="boundaries")
+            return TaskSequence(makers, [30, 20], reveals="boundaries", worlds="per_seed")
 
         @dataclass
         class Patient(Method):
@@ -151,7 +152,7 @@ def test_a_function_whose_tasks_take_turns_serves_multitask_for_the_seeds_of_the
 
 def test_every_seed_is_trained_and_evaluated_in_its_own_worlds(tmp_path: Path) -> None:
     def worlds(reward: float) -> TaskSequence:
-        return TaskSequence([partial(Rewarded, reward)] * 2, 30)
+        return TaskSequence([partial(Rewarded, reward)] * 2, 30, worlds="per_seed")
 
     data = train(
         agent_in([partial(worlds, 1.0), partial(worlds, 100.0)]), tmp_path, EVALUATION, log_every=30
