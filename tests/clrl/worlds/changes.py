@@ -65,7 +65,7 @@ class Pulled(Felt):
         self.pull = pull
 
 
-gym.register("StrangeFelt-v0", Pulled, max_episode_steps=9)
+gym.register("StrangeFelt-v0", f"{__name__}:Pulled", max_episode_steps=9)
 
 BASE = goals(-0.5, 0.5)
 

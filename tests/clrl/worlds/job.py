@@ -101,7 +101,7 @@ def kill_before(step: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return original(agent, *args)
 
-    Agent._step = counted  # type: ignore[method-assign]
+    setattr(Agent, "_step", counted)  # noqa: B010  # type checkers want the same signature
 
 
 class Said:

@@ -170,7 +170,7 @@ def a_constructor_that_fails(seed: int) -> TaskSequence:
 
 @tasks(Refused("(?s)task 0.*goal|goal.*task 0"))
 def a_constructor_that_wants_more(seed: int) -> TaskSequence:
-    return TaskSequence([Maker(0.5).make, partial(Point, target=3)][::-1], 40)
+    return TaskSequence([partial(Point, target=3), left], 40)  # type: ignore[call-arg]
 
 
 # What makes the same world, or another one each time.

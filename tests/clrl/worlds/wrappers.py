@@ -38,7 +38,7 @@ def episodes_are_counted(goal: float) -> gym.Env:
 
 @world(Trains())
 def changed_rewards(goal: float) -> gym.Env:
-    return wrappers.TransformReward(Point(goal), lambda reward: reward / 2)
+    return wrappers.TransformReward(Point(goal), lambda reward: float(reward) / 2)
 
 
 @world(Refused("(?s)action_space.*(finite|bound|inf)"))
@@ -48,7 +48,7 @@ def clipped_actions(goal: float) -> gym.Env:
 
 @world(Trains())
 def rescaled_actions(goal: float) -> gym.Env:
-    return wrappers.RescaleAction(Point(goal), -0.5, 0.5)
+    return wrappers.RescaleAction(Point(goal), np.float32(-0.5), np.float32(0.5))
 
 
 @world(Trains())
