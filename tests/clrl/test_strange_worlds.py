@@ -15,9 +15,10 @@ import pytest
 
 from clrl import errors
 from clrl.results.tables import table
+from tests.clrl.worlds import makers
 from tests.clrl.worlds.changes import CHANGES
 from tests.clrl.worlds.job import KILLED, kept, run, said, visible
-from tests.clrl.worlds.point import Refused, Stops, Trains, Undone
+from tests.clrl.worlds.point import Case, Refused, Stops, Trains, Undone
 from tests.clrl.worlds.table import WORLDS
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -108,6 +109,25 @@ def test_killed_and_continued_it_ends_with_the_same_bytes(
     assert run(name, directory) == errors.OK, said(directory)
     assert kept(directory) == kept(whole)
     assert case.allows(Trains), "it was continued, though not allowed"
+
+
+BY_COMMAND = [
+    pytest.param(name, marks=() if name == "a constructor that fails" else pytest.mark.slow)
+    for name, case in WORLDS.items()
+    if case.make in vars(makers).values() and case.evaluation == Case.evaluation
+]
+
+
+@pytest.mark.parametrize("name", BY_COMMAND)
+def test_the_command_refuses_the_same_worlds(tmp_path: Path, name: str) -> None:
+    case, directory = WORLDS[name], tmp_path / "run"
+    code = run(name, directory, by_command=True)
+    if code == errors.OK:
+        assert case.allows(Trains)
+        return
+    assert code == errors.CONFIG, said(directory)
+    assert re.search(case.only(Refused).sentence, said(directory)), said(directory)
+    assert not directory.exists()
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -20,6 +21,7 @@ from clrl.agents.agent import Agent
 from clrl.agents.learner import NonFinite
 from clrl.agents.ppo import ContinualPPO
 from clrl.agents.sac import ContinualSAC
+from clrl.cli import main
 from clrl.envs.vector import SeedVecEnv
 from clrl.errors import DamagedData
 from clrl.run.protocol import train
@@ -38,9 +40,12 @@ _servant = multiprocessing.get_context("forkserver")
 _servant.set_forkserver_preload([__name__])
 
 
-def run(name: str, directory: Path, seconds: float = 60.0, **job: Any) -> int:
+def run(
+    name: str, directory: Path, seconds: float = 60.0, by_command: bool = False, **job: Any
+) -> int:
     """Runs a world in a process of its own and returns its exit code, as `clrl train` has it."""
-    process = _servant.Process(target=do, args=(name, directory), kwargs=job)
+    target = command if by_command else do
+    process = _servant.Process(target=target, args=(name, directory), kwargs=job)
     process.start()
     process.join(seconds)
     if process.exitcode is None:
@@ -89,6 +94,21 @@ def do(
     else:
         text = "\n".join(mirror.texts)
     directory.with_suffix(".said").write_text(text)
+    os._exit(code)
+
+
+def command(name: str, directory: Path) -> None:
+    """Trains what a function makes by `clrl train`; it says what is written to standard error."""
+    case = WORLDS[name]
+    function = f"{case.make.__module__}:{case.make.__name__}"
+    words = f"train finetuning --sequence {function} --seeds {','.join(map(str, case.seeds))}"
+    words += " --evals-per-task 2 --stochastic-episodes 1 --deterministic-episodes 0"
+    for field, value in {**SAC, **case.settings}.items():
+        values = value if isinstance(value, tuple) else (value,)
+        words += f" --sac.{field.replace('_', '-')} {' '.join(map(str, values))}"
+    with open(directory.with_suffix(".said"), "w") as file:
+        with contextlib.redirect_stderr(file):
+            code = main([*words.split(), "--out", str(directory)])
     os._exit(code)
 
 

@@ -168,7 +168,7 @@ def a_constructor_that_fails(seed: int) -> TaskSequence:
     return TaskSequence([Point, broken], 40)
 
 
-@tasks(Refused("(?s)task 0.*goal|goal.*task 0"))
+@tasks(Refused("(?s)task 0.*target|target.*task 0"))
 def a_constructor_that_wants_more(seed: int) -> TaskSequence:
     return TaskSequence([partial(Point, target=3), left], 40)  # type: ignore[call-arg]
 
