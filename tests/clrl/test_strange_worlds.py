@@ -163,7 +163,7 @@ CHANGED = [name if "pull that" in name else pytest.param(name, marks=pytest.mark
 @pytest.mark.parametrize("name", CHANGED)
 def test_a_run_goes_on_in_its_own_worlds_only(tmp_path: Path, name: str) -> None:
     directory, other = tmp_path / "run", f"{name}, other"
-    assert run(f"{name}, one", directory, kill_at=47) == KILLED
+    assert run(f"{name}, one", directory, kill_at=27) == KILLED
     before = visible(directory)
     if CHANGES[name].same:
         assert run(other, directory) == errors.OK, said(directory)

@@ -111,7 +111,7 @@ class AGlobalDrawInTheConstructor(Point):
         self.pull = np.random.uniform(0, 0.3)  # noqa: NPY002
 
 
-@world(Refused("(?s)(left|task 0).*global|global.*(left|task 0)"), Undone("left|task 0|right"))
+@world(Refused("(?s)(left|task 0).*(global|np_random)"), Undone("left|task 0|right"))
 class AGlobalDrawAfterFifteenSteps(Point):
     limit = 30
 
@@ -119,14 +119,14 @@ class AGlobalDrawAfterFifteenSteps(Point):
         return np.random.normal(size=2) if self.steps > 15 else np.zeros(2)  # noqa: NPY002
 
 
-@world(Refused("(?s)(left|task 0).*global|global.*(left|task 0)"), Undone("left|task 0|right"))
+@world(Refused("(?s)(left|task 0).*(global|np_random)"), Undone("left|task 0|right"))
 class AGlobalDrawNowAndThen(Point):
     def noise(self) -> Any:
         seldom = self.np_random.random() < 0.1
         return np.random.normal(size=2) if seldom else np.zeros(2)  # noqa: NPY002
 
 
-@world(Refused("(?s)(left|task 0).*global|global.*(left|task 0)"), Undone("left|task 0|right"))
+@world(Refused("(?s)(left|task 0).*(global|np_random)"), Undone("left|task 0|right"))
 class AGlobalDrawOfALateReward(Point):
     """No observation ever shows it."""
 

@@ -191,7 +191,8 @@ def tasks(*expected: Outcome, **case: Any) -> Callable[[Made], Made]:
 
 
 def enter_case(name: str, case: Case) -> None:
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").lower()
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    words = spaced.replace("_", " ").lower().replace("num py", "numpy")
     assert words not in WORLDS, words
     WORLDS[words] = case
 

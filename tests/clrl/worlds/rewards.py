@@ -83,7 +83,7 @@ class NoReward(Point):
 
 
 @world(Refused("(?s)(left|task 0).*reward|reward.*(left|task 0)"))
-class NoneForARewards(Point):
+class NoneForAReward(Point):
     def reward(self) -> Any:
         return None
 
