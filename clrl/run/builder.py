@@ -27,7 +27,7 @@ from clrl.envs.contract.identity import differing_identity
 from clrl.envs.vector import SeedVecEnv
 from clrl.errors import ConfigError, said_as_config_error
 from clrl.machine.resources import stored_rows
-from clrl.results.worlds import WorldNumbers
+from clrl.results.reading import WorldNumbers
 from clrl.run.checkpoint import read_tensors
 from clrl.run.examination import examine
 from clrl.run.recognise import recognised, stream_config

@@ -17,7 +17,7 @@ from clrl.envs.contract.probe import Numbers, differing_numbers, probe
 from clrl.envs.makers import world_key
 from clrl.envs.sequence import TaskSequence
 from clrl.errors import ConfigError, DamagedData, said_as_config_error
-from clrl.results.worlds import ALL, WORLDS_FILE, WorldNumbers, differing_worlds, read_worlds
+from clrl.results.reading import ALL, WORLDS_FILE, WorldNumbers, differing_worlds, read_worlds
 from clrl.run.checkpoint import write_file
 
 

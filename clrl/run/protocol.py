@@ -19,8 +19,7 @@ from clrl.errors import ConfigError, DamagedData
 from clrl.machine import processor as compute
 from clrl.machine.resources import check_resources
 from clrl.machine.signals import Signals
-from clrl.results.reading import RunData, read_run
-from clrl.results.worlds import WorldNumbers
+from clrl.results.reading import RunData, WorldNumbers, read_run
 from clrl.run.builder import build, describe, examined
 from clrl.run.checkpoint import Checkpoint, Checkpoints, remove_leftovers
 from clrl.run.directory import (

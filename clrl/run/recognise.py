@@ -30,7 +30,8 @@ def recognised(env: SeedVecEnv, seeds: Sequence[int]) -> SequenceConfig:
 
     Worlds that a configuration can make again become one of the family that does: Meta-World's,
     Gymnasium's registered ones, or those of an importable function(seed) that every seed's maker
-    calls with its seed and equal keywords (`partial(function, seed, friction=0.5)`). All others are `CustomSequence`.
+    calls with its seed and equal keywords (`partial(function, seed, friction=0.5)`). All
+    others are `CustomSequence`.
     """
     sequences: list[Any] = env.envs
     first = sequences[0]

@@ -14,7 +14,7 @@ def generator_state(env: gym.Env) -> dict[str, Any]:
     Raises:
         ValueError: it is no `numpy.random.Generator`.
     """
-    state: dict[str, Any] = _plain(_generator(env).bit_generator.state)
+    state: dict[str, Any] = plain_state(_generator(env).bit_generator.state)
     return state
 
 
@@ -42,7 +42,8 @@ def _generator(env: gym.Env) -> np.random.Generator:
     return generator
 
 
-def _plain(value: Any) -> Any:
+def plain_state(value: Any) -> Any:
+    """Return the state of a bit generator in words that JSON has."""
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: plain_state(inner) for key, inner in value.items()}
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value

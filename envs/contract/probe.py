@@ -7,11 +7,9 @@ is continued in the middle of an episode by resetting a new object and replaying
 from __future__ import annotations
 
 import json
-import random
-import sys
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -19,6 +17,7 @@ import numpy as np
 
 from clrl.envs.contract.answers import BrokenWorld
 from clrl.envs.contract.identity import wrappers
+from clrl.envs.contract.shared import shared_generators_kept, shared_states
 from clrl.envs.sequence import MAX_EPISODE_STEPS, TaskSequence
 
 ACTIONS = 20
@@ -39,7 +38,8 @@ def probe(
 
     Two fresh objects with the same seed take the same twenty actions, with a reset in between. Then
     one is put into the state of the other, through JSON, and both go on. Observations, rewards and
-    ends must be the same bits. The global generators are left as they were.
+    ends must be the same bits. The generators that
+    all of this process shares are left as they were.
 
     Args:
         maker: makes the world.
@@ -51,7 +51,7 @@ def probe(
         ValueError: the world breaks the contract; the message says how.
     """
     others = [] if others is None else others
-    with _global_generators_kept():
+    with shared_generators_kept():
         twins: list[_Alone] = []
         try:
             twins += [_Alone(maker, where, max_episode_steps) for _ in range(2)]
@@ -97,13 +97,13 @@ class _Trace:
 
     def reset(self, seed: int | None = None) -> None:
         """Start an episode."""
-        observation, _ = _call(self.world.where, "reset", lambda: self.world.reset(seed=seed))
+        observation, _ = _call(self.world.where, "reset", partial(self.world.reset, seed=seed))
         self._add(observation, 0.0, False, False)
 
     def take(self, actions: Sequence[np.ndarray]) -> _Trace:
         """Take the actions, with a reset halfway and after each end."""
         for place, action in enumerate(actions):
-            result = _call(self.world.where, "step", lambda act=action: self.world.step(act))
+            result = _call(self.world.where, "step", partial(self.world.step, action))
             self._add(*result[:4])
             if result[2] or result[3] or place == len(actions) // 2 - 1:
                 self.reset()
@@ -114,7 +114,7 @@ class _Trace:
         if not np.isfinite(observation).all() or not np.isfinite(reward):
             what = "reward" if not np.isfinite(reward) else "observation"
             raise BrokenWorld(f"{where}: a number of the {what} {last} is not finite")
-        box = self.world.observation_space
+        box: Any = self.world.observation_space
         slack = 1e-5 * np.maximum(1.0, np.abs(observation))
         if (observation < box.low - slack).any() or (observation > box.high + slack).any():
             raise BrokenWorld(f"{where}: the observation {last}, {observation}, is not in {box}")
@@ -142,12 +142,12 @@ class _Trace:
 
 def _compare(first: _Alone, second: _Alone) -> Numbers:
     where, (early, late) = first.where, _actions(first.action_space)
-    before, traces = _global_states(), []
+    before, traces = shared_states(), []
     for world in (first, second):
         trace = _Trace(world)
         trace.reset(seed=0)
         traces.append(trace.take(early))
-    drawn = [name for name, state in _global_states().items() if state != before[name]]
+    drawn = [name for name, state in shared_states().items() if state != before[name]]
     if drawn:
         raise BrokenWorld(
             f"{where} draws from {' and '.join(drawn)}, which others draw from, too, and no "
@@ -166,8 +166,8 @@ def _compare(first: _Alone, second: _Alone) -> Numbers:
         difference = _Trace(first).take(late).difference(_Trace(second).take(late))
     except BrokenWorld:
         raise
-    except ValueError as error:
-        difference = str(error)
+    except Exception as error:  # the user's code, or what it showed
+        difference = " ".join(f"{type(error).__name__}: {error}".split())
     if difference:
         raise BrokenWorld(
             f"{where} cannot be continued: a new object, in which an episode after the first is "
@@ -211,32 +211,6 @@ def _call(where: str, what: str, call: Callable[[], Any]) -> Any:
     except Exception as error:  # the user's code
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise BrokenWorld(f"{where}: {what} fails: {reason}") from error
-
-
-def _global_states() -> dict[str, Any]:
-    """Return the states of the generators that all of this process shares."""
-    name, keys, *rest = np.random.get_state()
-    states: dict[str, Any] = {
-        "NumPy's global generator": (name, keys.tobytes(), *rest),
-        "Python's global generator": random.getstate(),
-    }
-    if (torch := sys.modules.get("torch")) is not None:
-        states["torch's global generator"] = torch.get_rng_state().numpy().tobytes()
-    return states
-
-
-@contextmanager
-def _global_generators_kept() -> Iterator[None]:
-    numpys, pythons = np.random.get_state(), random.getstate()
-    torch = sys.modules.get("torch")
-    torchs = torch.get_rng_state() if torch is not None else None
-    try:
-        yield
-    finally:
-        np.random.set_state(numpys)
-        random.setstate(pythons)
-        if torch is not None and torchs is not None:
-            torch.set_rng_state(torchs)
 
 
 def _short(value: float) -> float:

@@ -21,6 +21,11 @@ from clrl.envs.told import check_told
         (("task", "return", (1.0, 1.0)), r"score_range must be .low, high., got .1.0, 1.0."),
         (("task", "return", (0.0, float("inf"))), "score_range must be"),
         (("task", "return", (float("nan"), 1.0)), "score_range must be"),
+        (("task", "return", None, 7), "name must be a text, got 7"),
+        (("task", "return", None, "", "own"), "worlds must be one of 'same', 'per_seed', got"),
+        (("task", "return", None, "", "same", 0), "max_episode_steps must be a whole number from"),
+        (("task", "return", None, "", "same", 2.5), "max_episode_steps must be a whole number"),
+        (("task", "return", None, "", "same", True), "max_episode_steps must be a whole number"),
     ],
 )
 def test_words_and_ranges_are_checked(told: Any, message: str) -> None:

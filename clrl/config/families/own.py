@@ -93,9 +93,11 @@ class GymnasiumSequence(OwnWorlds):
         """Steps of the longest episode that time limits allow."""
         limits = []
         for name, keywords in map(parse_world, self.worlds):
-            own = keywords.get("max_episode_steps")
-            limits.append(own or (gym.spec(name).max_episode_steps if is_registered(name) else 0))
-        return max(limit or self.max_episode_steps for limit in limits)
+            limit = keywords.get("max_episode_steps")
+            if limit is None and is_registered(name):
+                limit = gym.spec(name).max_episode_steps
+            limits.append(limit if limit and limit > 0 else self.max_episode_steps)
+        return max(limits)
 
     def make(self, seed: int, interleaved: bool = False) -> TaskSequence:
         """Return the sequence of a seed's worlds: the same for all."""

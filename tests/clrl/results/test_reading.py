@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from clrl.errors import ConfigError, DamagedData
-from clrl.results.reading import find_runs, read_run
+from clrl.results.reading import (
+    ALL,
+    WORLDS_FILE,
+    differing_worlds,
+    find_runs,
+    read_run,
+    read_worlds,
+)
 from tests.clrl.synthetic import line, random_success, write_run
 
 TASKS = ("push-v3", "reach-v3")
@@ -223,3 +230,48 @@ def test_lines_are_those_that_a_run_writes() -> None:
         *("step", "task", "task_name", "seed", "mode"),
         *("episodes", "success", "success_last", "return"),
     ]
+
+
+def numbers_of(reward: float) -> dict[str, list[Any]]:
+    return {"observations": [[0.0], [1.0]], "rewards": [0.0, reward], "ends": [0, 0]}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "text"),
+    [
+        ({ALL: [numbers_of(1)]}, {ALL: [numbers_of(1)]}, None),
+        (
+            {ALL: [numbers_of(1), numbers_of(2)]},
+            {ALL: [numbers_of(1), numbers_of(3)]},
+            "world of task 1 gives",
+        ),
+        ({ALL: [numbers_of(1)]}, {ALL: [numbers_of(1)] * 2}, "1 worlds instead of 2"),
+        ({"0": [numbers_of(1)]}, {"1": [numbers_of(9)]}, None),  # of other seeds
+        (
+            {"0": [numbers_of(1)], "1": [numbers_of(2)]},
+            {"1": [numbers_of(9)]},
+            "reward 2 instead of 9",
+        ),
+        (None, {ALL: [numbers_of(1)]}, None),
+        (None, None, None),
+    ],
+)
+def test_worlds_differ_where_both_are_known(one: Any, other: Any, text: str | None) -> None:
+    found = differing_worlds(one, other)
+    assert found is None if text is None else text in str(found)
+
+
+def test_numbers_of_worlds_are_read_back(tmp_path: Path) -> None:
+    assert read_worlds(tmp_path) is None
+    (tmp_path / WORLDS_FILE).write_text(json.dumps({ALL: [numbers_of(1)]}))
+    assert read_worlds(tmp_path) == {ALL: [numbers_of(1)]}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"all": 3}', '{"all": [[]]}', '{"all": [{"rewards": [1]}]}',
+             '{"all": [{"observations": ["a"], "rewards": [], "ends": []}]}'],
+)  # fmt: skip
+def test_a_damaged_file_of_worlds_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / WORLDS_FILE).write_text(text)
+    with pytest.raises(DamagedData, match=f"{WORLDS_FILE} cannot be read"):
+        read_worlds(tmp_path)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
+from clrl.envs.contract.probe import probe
 from clrl.envs.metaworld import MetaWorld, continual_world
 from clrl.envs.metaworld.tasks import CW10, METAWORLD_TASKS
 
@@ -97,6 +99,11 @@ def test_a_restored_episode_goes_on_bit_for_bit(task_name: str) -> None:
         assert ours[0].tobytes() == theirs[0].tobytes() and ours[1:4] == theirs[1:4]
         if ours[3]:
             assert env.reset()[0].tobytes() == other.reset()[0].tobytes()
+
+
+@pytest.mark.parametrize("task_name", ALL_TASKS)
+def test_a_task_keeps_the_contract_that_others_worlds_are_tried_for(task_name: str) -> None:
+    probe(partial(MetaWorld, task_name), task_name)
 
 
 def test_the_horizon_is_the_episodes_length() -> None:

@@ -1,4 +1,4 @@
-"""What the section `sequence` may say, and that it makes the worlds it says."""
+"""What the section `sequence` may say of any worlds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from clrl.config.families import (
-    CustomSequence,
     GymnasiumSequence,
     MetaWorldSequence,
     SequenceConfig,
@@ -61,29 +60,3 @@ def test_costs_know_the_sizes_of_the_worlds(
     sequence: SequenceConfig, sizes: tuple[int, int], horizon: int
 ) -> None:
     assert sequence.sizes() == sizes and sequence.horizon == horizon
-
-
-def test_worlds_are_made_as_the_configuration_says() -> None:
-    made = GymnasiumSequence(
-        ("heavy", "light"), (10, 20), "boundaries", "success", (0.0, 2.0), worlds=PENDULUMS
-    ).make(0)
-    assert made.task_names == ("heavy", "light") and made.schedule.lengths == (10, 20)
-    assert (made.reveals, made.score, made.score_range) == ("boundaries", "success", (0.0, 2.0))
-    assert made.make_task(1).unwrapped.g == 2  # type: ignore[attr-defined]
-    with pytest.raises(ConfigError, match="unknown world 'Pendulm-v1'"):
-        GymnasiumSequence(("Pendulm-v1",), 10).make(0)
-
-
-def test_worlds_made_in_python_are_not_made_again() -> None:
-    with pytest.raises(ConfigError, match="made in Python.*load_policy"):
-        CustomSequence(("a",), 10).make(0)
-
-
-def test_a_stream_is_no_environment() -> None:
-    with pytest.raises(ConfigError, match="toy has no environments"):
-        ToySequence().make(0)
-
-
-def test_an_evaluation_of_a_stream_is_its_test_examples_whatever_the_episodes() -> None:
-    assert ToySequence(examples=100).evaluated(11) == 100
-    assert MetaWorldSequence(("push-v3",)).evaluated(11) == 11 * 200
