@@ -31,7 +31,7 @@ BY_DEFAULT = [
     "actions of float64",
     "discrete actions",
     "an observation of two axes at step five",
-    "never ends",
+    "never ends but is cut after fifteen steps",
     "four answers of a step",
     "mersenne twister",
     "numpys global generator",
@@ -190,6 +190,7 @@ def test_a_row_is_of_one_world(tmp_path: Path, name: str) -> None:
     assert numbers == ([2] if CHANGES[name].same else [1, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("same", [True, False])
 def test_references_are_of_the_same_world(tmp_path: Path, same: bool) -> None:
     assert run("references, both", tmp_path / "both") == errors.OK

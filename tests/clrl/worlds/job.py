@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.fx.experimental.symbolic_shapes  # by the first gradient, if not here
 
 from clrl import errors
 from clrl.agents.agent import Agent
