@@ -39,7 +39,10 @@ class Acting(Learner):
         """
 
     def to_env(self, actions: np.ndarray) -> np.ndarray:
-        """Map the policy's actions, by default in [-1, 1], to those of the environment."""
+        """Map the policy's actions, by default in [-1, 1], to those of the environment.
+
+        The array is a fresh one: a world that changes its action changes nothing that is stored.
+        """
         return self.spaces.to_env(actions)
 
     @property
@@ -112,8 +115,12 @@ class Acting(Learner):
         """Return actions for S*K observations, K rows of each seed in order, or for one.
 
         Each row gets the weights in which the method evaluates the task that is observed.
+
+        Raises:
+            ValueError: observations of another shape than the space's, or whose rows cannot be
+                shared out among the seeds.
         """
-        assert isinstance(observation, np.ndarray)
+        observation = self.spaces.check_observation(observation)
         single = observation.ndim == 1
         rows = observation.reshape(-1, observation.shape[-1])
         if len(rows) % self.n_seeds:
@@ -136,7 +143,8 @@ class Acting(Learner):
         if not self.method.changes_weights_to_evaluate():
             return self.act(obs, deterministic, noise)
         tasks = np.broadcast_to(self.spaces.tasks(obs), obs.shape[:2])
-        actions = np.empty((*obs.shape[:2], self.spaces.action_dim), np.float32)
+        shape = (*obs.shape[:2], self.spaces.action_dim)
+        actions = np.empty(shape, self.spaces.action.dtype)
         for task in np.unique(tasks).tolist():
             with self.evaluating(task):
                 mine = tasks == task

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -20,11 +19,12 @@ from torch import Tensor
 
 from clrl.agents import sb3, storage
 from clrl.agents.acting import Acting
+from clrl.agents.device import check_device
 from clrl.agents.learner import Parity
-from clrl.agents.methods.base import Method
+from clrl.agents.methods.base import Method, own_copy
 from clrl.agents.methods.finetuning import Finetuning
-from clrl.agents.randomness import Streams
-from clrl.agents.settings.fields import check_value
+from clrl.agents.randomness import Streams, check_seeds
+from clrl.agents.settings.fields import check_value, whole_number
 from clrl.agents.settings.learners import make_settings
 from clrl.agents.spaces import TaskSpaces
 from clrl.agents.state import State
@@ -77,9 +77,9 @@ class Agent(Acting, BaseAlgorithm):
 
     Raises:
         ValueError: a wrong number of environments, a repeated seed, VecNormalize with seeds, spaces
-            that are no Box of one axis, a method that does not work on this learner or with what
-            the environments reveal.
-        TypeError: an unknown setting.
+            that cannot be read or written (see `TaskSpaces`), a device that is not there, a method
+            that does not work on this learner or with what the environments reveal.
+        TypeError: an unknown setting; no environment, or no object of a method.
     """
 
     settings_class: ClassVar[type]
@@ -100,7 +100,9 @@ class Agent(Acting, BaseAlgorithm):
         **overrides: Any,
     ):
         self.parity = check_value(parity, Parity, "parity")
-        self.method = replace(method) if method is not None else Finetuning()
+        check_device(device)
+        env = sb3.checked_env(env)
+        self.method = own_copy(method or Finetuning())
         super().__init__(
             BasePolicy,  # never built: the networks are ours
             env,
@@ -111,9 +113,7 @@ class Agent(Acting, BaseAlgorithm):
             support_multi_env=True,
             supported_action_spaces=(gym.spaces.Box,),
         )
-        self.seeds = tuple(int(seed) for seed in seeds)
-        if len(set(self.seeds)) != len(self.seeds) or min(self.seeds, default=-1) < 0:
-            raise ValueError(f"seeds is {self.seeds}; allowed are different numbers from 0 on")
+        self.seeds = check_seeds(seeds)
         self.spaces = sb3.choose_spaces(self, spaces)
         self.n_tasks, self.interleaved = self.spaces.n_told, self.spaces.interleaved
         self.task_dtype = self.spaces.task_dtype
@@ -146,7 +146,7 @@ class Agent(Acting, BaseAlgorithm):
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """Go on in other environments, one per seed; they are seeded like the first ones."""
-        wrapped = self._wrap_env(env, self.verbose)
+        wrapped = self._wrap_env(sb3.checked_env(env), self.verbose)
         sb3.adopt_env(wrapped, self.seeds)
         check_for_correct_spaces(wrapped, self.observation_space, self.action_space)
         self.spaces.check_same_tasks(sb3.spaces_of(wrapped, self.method.interleaved))
@@ -181,8 +181,9 @@ class Agent(Acting, BaseAlgorithm):
         progress_bar: bool = False,
     ) -> Self:
         """Train for a number of steps of every seed; arguments as in SB3's off-policy agents."""
+        steps = whole_number(total_timesteps, "total_timesteps")
         total, callbacks = self._setup_learn(
-            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
+            steps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
         callbacks.on_training_start({**locals(), "total_timesteps": total}, globals())
         callbacks.on_rollout_start()

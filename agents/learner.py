@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from clrl.agents.networks.adam import FlatParameters, seed_norms
 from clrl.agents.networks.distributions import Categorical, Gaussian
+from clrl.agents.networks.heads import rest_heads
 from clrl.agents.networks.layers import Recorder, recorders
 from clrl.agents.state import HasState
 
@@ -183,6 +184,8 @@ class Learner(HasState):
     def end_task(self) -> None:
         """End the current task: the method's `on_task_end`, the task's data still there."""
         self.method.on_task_end(self.task)
+        if not self.interleaved:
+            rest_heads(self.optimizers, self.modules(), self.task)
         self.task_open = False
 
     def reset_for_task(self) -> None:

@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from clrl.agents.settings.fields import check_value
+
+Seeds = tuple[int, ...]
+
 # Numbered once and for ever: a stored run is continued with these numbers.
 WEIGHTS, ENVIRONMENT, EXPLORATION, REPLAY, POLICY_NOISE, MINIBATCHES, METHOD, EVALUATION = range(8)
 
@@ -37,6 +41,18 @@ def environment_seed(seed: int, *extra: int, role: int = ENVIRONMENT) -> int:
     """Return the 32-bit number that an environment of this seed is reset with."""
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=(role, *extra))
     return int(sequence.generate_state(1)[0])
+
+
+def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    """Return seeds as plain numbers.
+
+    Raises:
+        ValueError: there is none, or one is given twice, negative or no whole number.
+    """
+    numbers = check_value(seeds if hasattr(seeds, "tolist") else tuple(seeds), Seeds, "seeds")
+    if len(set(numbers)) != len(numbers) or min(numbers, default=-1) < 0:
+        raise ValueError(f"seeds is {numbers}; allowed are different numbers from 0 on")
+    return tuple(numbers)
 
 
 class Streams:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.callbacks import ProgressBarCallback
 from stable_baselines3.common.utils import safe_mean
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_normalize
 
 from clrl.agents.randomness import environment_seed
-from clrl.agents.spaces import TaskSpaces
+from clrl.agents.spaces import TaskSpaces, check_bounded, check_box, task_dtype
 
 if TYPE_CHECKING:
     from clrl.agents.agent import Agent
@@ -26,11 +29,74 @@ class StepProgressBar(ProgressBarCallback):
         return True
 
 
+class StrictEnv(gym.Wrapper):
+    """A single environment, held to Gymnasium's interface, where SB3 would broadcast and go on."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        """Start an episode; see `gymnasium.Env.reset`."""
+        result: Any = self.env.reset(seed=seed, options=options)
+        if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], dict):
+            raise ValueError(
+                f"reset() of {self.env} returned {_shown(result)}; needed is (observation, info), "
+                "as Gymnasium has it since 0.26"
+            )
+        self._check(result[0])
+        return result
+
+    def step(self, action: Any) -> Any:
+        """Take a step; see `gymnasium.Env.step`."""
+        result: Any = self.env.step(action)
+        if not isinstance(result, tuple) or len(result) != 5 or not isinstance(result[4], dict):
+            raise ValueError(
+                f"step() of {self.env} returned {_shown(result)}; needed is (observation, reward, "
+                "terminated, truncated, info), as Gymnasium has it since 0.26"
+            )
+        self._check(result[0])
+        return result
+
+    def _check(self, observation: Any) -> None:
+        shape = self.observation_space.shape
+        if np.shape(observation) != shape:
+            raise ValueError(
+                f"an observation of {self.env} has the shape {np.shape(observation)}; needed is "
+                f"{shape}, that of its observation_space"
+            )
+
+
+def _shown(result: Any) -> str:
+    return f"a tuple of {len(result)}" if isinstance(result, tuple) else f"a {type(result).__name__}"
+
+
+def checked_env(env: Any) -> Any:
+    """Return an agent's environment, a single one held to Gymnasium's interface.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: an agent cannot read or write its spaces.
+    """
+    made = env
+    if isinstance(env, str):
+        with contextlib.suppress(gym.error.Error):
+            made = gym.make(env)
+    if isinstance(made, (str, type)) or (env is not None and not hasattr(made, "action_space")):
+        raise TypeError(
+            f"env is {env!r}; needed is a Gymnasium environment, a VecEnv, or the id of a "
+            "registered environment. It is the first argument, and the method the second; there "
+            "is none for a policy"
+        )
+    env = made
+    if isinstance(env, (gym.Env, VecEnv)):  # of others Stable-Baselines3 says what it can do
+        check_box("observation_space", env.observation_space)
+        check_bounded("action_space", env.action_space)
+    return StrictEnv(env) if isinstance(env, gym.Env) else env
+
+
 def adopt_env(env: VecEnv, seeds: Sequence[int]) -> None:
     """Check that environment s can belong to seed s, and seed its first reset.
 
     Raises:
-        ValueError: a wrong number of environments, or VecNormalize with several seeds.
+        ValueError: a wrong number of environments, environments of the same seeds in another
+            order, or VecNormalize with several seeds.
     """
     if env.num_envs != len(seeds):
         raise ValueError(
@@ -41,6 +107,12 @@ def adopt_env(env: VecEnv, seeds: Sequence[int]) -> None:
         raise ValueError("env is a VecNormalize, whose statistics mix seeds; allowed with one seed")
     while isinstance(env, VecEnvWrapper):
         env = env.venv
+    own = [seed for seed in getattr(env, "_seeds", ()) if seed is not None]
+    if own != list(seeds) and sorted(own) == sorted(seeds):
+        raise ValueError(
+            f"the environments have the seeds {own} and the agent {list(seeds)}; environment s "
+            "belongs to seed s, so both must be in the same order"
+        )
     # VecEnv.seed(k) would give environment s the seed k + s.
     env._seeds = [environment_seed(seed) for seed in seeds]
 
@@ -63,17 +135,45 @@ def spaces_of(env: VecEnv, interleaved: bool) -> TaskSpaces:
     Args:
         env: its attributes `n_tasks`, `reveals` and `interleaved` count, where it has them.
         interleaved: whether tasks take turns for another reason.
+
+    Raises:
+        ValueError: `n_tasks` is no number of tasks, or observations of environments that say what
+            they reveal have no place for the one-hot of them.
     """
     spaces = TaskSpaces(
         env.observation_space,
         env.action_space,
-        int(attribute(env, "n_tasks", 1)),
+        told_tasks(env),
         attribute(env, "reveals", "task"),
         bool(attribute(env, "interleaved", False)) or interleaved,
     )
     if spaces.reveals != "task" and spaces.n_told > 1 and not env.has_attr("told_task"):
         raise ValueError(f"env reveals {spaces.reveals}, but has no told_task to ask for the task")
     return spaces
+
+
+def told_tasks(env: VecEnv) -> int:
+    """Return the number of tasks that environments tell of; 1 if their `n_tasks` is something else.
+
+    The attribute counts where they say what they reveal, too, or where an observation may end in a
+    one-hot of so many entries.
+    """
+    n = attribute(env, "n_tasks", 1)
+    task_dtype(n)
+    space = env.observation_space
+    assert isinstance(space, gym.spaces.Box)
+    if n == 1 or env.has_attr("reveals"):  # what says so is a sequence; observations are checked
+        return int(n)
+    low, high, size = space.low[-n:], space.high[-n:], space.shape[0]
+    if n < size and not low.any() and bool((high == 1).all()):
+        return int(n)
+    warnings.warn(
+        f"n_tasks of the environment is {n}, but the last {n} of an observation's {size} entries "
+        "are not bounded by 0 and 1 as the one-hot of a task is, with entries of the task's own "
+        "before them; the attribute is not used, and there is one task",
+        stacklevel=2,
+    )
+    return 1
 
 
 def attribute(env: VecEnv, name: str, default: Any) -> Any:
@@ -85,7 +185,7 @@ def attribute(env: VecEnv, name: str, default: Any) -> Any:
     if not env.has_attr(name):  # asking for it would end SB3's worker processes
         return default
     values = env.get_attr(name)
-    if any(value != values[0] for value in values):
+    if any(np.any(value != values[0]) for value in values):
         raise ValueError(f"{name} of the environments is {values}; needed is one value for all")
     return values[0]
 

@@ -86,7 +86,7 @@ def main() -> None:
     torch.set_num_threads(1)
     reuse_memory()
     hidden = tuple(args.hidden)
-    use_matmul(best_matmul(128, max(hidden)))
+    use_matmul(best_matmul("cpu", 128, max(hidden)))
     names = ["finetuning", *(name for name in args.methods if name != "finetuning")]
     agents = {name: agent_of(name, args.seeds, hidden) for name in names}
     times: dict[str, list[float]] = {name: [] for name in names}

@@ -86,7 +86,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     reuse_memory()
     hidden = tuple(args.hidden)
-    matmul = best_matmul(BATCH, max(hidden))
+    matmul = best_matmul("cpu", BATCH, max(hidden))
     calls = {"stock SB3": (stock(hidden), "default", 1)}
     for seeds in (1, 2, 4):
         calls[f"clrl, {seeds} seed{'s' * (seeds > 1)}"] = (ours(seeds, hidden), matmul, seeds)

@@ -15,12 +15,12 @@ from clrl.agents import randomness
 from clrl.agents.classifier.settings import ClassifierSettings
 from clrl.agents.classifier.stream import Stream
 from clrl.agents.learner import Learner, Parity, report_names
-from clrl.agents.methods.base import Method
+from clrl.agents.methods.base import Method, own_copy
 from clrl.agents.methods.finetuning import Finetuning
 from clrl.agents.networks.adam import FlatParameters, SeedAdam
 from clrl.agents.networks.distributions import Categorical
 from clrl.agents.networks.layers import HeadedNetwork
-from clrl.agents.randomness import Streams
+from clrl.agents.randomness import Streams, check_seeds
 from clrl.agents.settings.fields import check_value
 from clrl.agents.settings.learners import make_settings
 from clrl.agents.spaces import Reveals, task_dtype
@@ -62,7 +62,7 @@ class Classifier(Learner):
 
     Raises:
         ValueError: a method that does not work on this learner or with what the stream reveals.
-        TypeError: an unknown setting.
+        TypeError: an unknown setting, or no object of a method.
 
     Example:
         >>> from clrl.envs.streams import ToyStream
@@ -88,11 +88,11 @@ class Classifier(Learner):
         **overrides: Any,
     ):
         self.parity = check_value(parity, Parity, "parity")
-        self.method = replace(method) if method is not None else Finetuning()
+        self.method = own_copy(method or Finetuning())
         self.reveals: Reveals = getattr(stream, "reveals", "task")
         kind = ClassifierSettings
         self.settings = make_settings(kind, settings, self.method, overrides, self.reveals)
-        self.seeds, self.stream = tuple(seeds), stream
+        self.seeds, self.stream = check_seeds(seeds), stream
         self.streams = Streams(self.seeds)
         self.n_tasks = 1 if self.reveals == "nothing" else stream.n_tasks
         self.task_dtype = task_dtype(self.n_tasks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +19,25 @@ from clrl.agents.state import Shapes
 def laid_out_like(parameter: Tensor, values: Tensor) -> Tensor:
     """Return values in a parameter's layout of memory, where element-wise work is fastest."""
     return torch.empty_like(parameter, dtype=values.dtype).copy_(values)
+
+
+def own_copy(method: Any) -> Method:
+    """Return a method's copy, with its fields and nothing learned.
+
+    Raises:
+        TypeError: it is no object of a method.
+    """
+    if isinstance(method, Method):
+        return replace(method)
+    given = "an environment" if hasattr(method, "observation_space") else repr(method)
+    if isinstance(method, type):
+        given = f"the class {method.__name__}"
+    hint = ", such as EWC()"
+    if isinstance(method, type) and issubclass(method, Method):
+        hint = f", {method.__name__}()"
+    elif given == "an environment":
+        hint = "; the environment is the first argument, and there is none for a policy"
+    raise TypeError(f"method is {given}; needed is an object of a method{hint}")
 
 
 @dataclass
@@ -110,6 +129,12 @@ class Method:
     def check_settings(cls, settings: Any) -> None:
         """Raise ValueError if the method does not work on a learner with these settings."""
         cls.check_learner(settings.name)
+        kl = getattr(settings, "target_kl", None)
+        if cls.noisy_weights and kl is not None:
+            raise ValueError(
+                f"target_kl is {kl} with {cls.__name__}; allowed is None, because this method "
+                "draws its weights in every pass: the policy has moved before its first update"
+            )
         decay = getattr(settings, "weight_decay", 0.0)
         if cls.freezes and decay:
             raise ValueError(

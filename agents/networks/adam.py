@@ -204,11 +204,15 @@ class SeedAdam:
         root = (self.exp_avg_sq.sqrt() / second**0.5).add_(eps)
         self.parameters.flat.addcdiv_(self.exp_avg, root, value=-self.lr / first)
 
-    def reset(self) -> None:
-        """Forget the moments and, unless it is shared, the step count: a fresh optimizer."""
+    def reset(self, clock: bool = False) -> None:
+        """Forget the moments and, unless it is shared, the step count: a fresh optimizer.
+
+        Args:
+            clock: forget a shared step count, too.
+        """
         self.exp_avg.zero_()
         self.exp_avg_sq.zero_()
-        if not self.shared:
+        if clock or not self.shared:
             self.clock.count = 0
 
     def adopt(self, parameters: FlatParameters) -> None:

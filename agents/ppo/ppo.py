@@ -13,6 +13,7 @@ from clrl.agents.agent import Agent
 from clrl.agents.learner import report_names
 from clrl.agents.networks.adam import FlatParameters, SeedAdam
 from clrl.agents.networks.distributions import Gaussian
+from clrl.agents.networks.heads import decay_weights
 from clrl.agents.networks.layers import full_precision
 from clrl.agents.ppo.policy import (
     GaussianPolicy,
@@ -85,8 +86,9 @@ class ContinualPPO(Agent):
         named = {part: dict(m.named_parameters()) for part, m in self.modules().items()}
         self.flats = {part: FlatParameters(named[part], lead) for part in named}
         adam = (s.learning_rate, (s.adam_beta1, s.adam_beta2), s.adam_eps)
+        decay = s.weight_decay if self.n_heads == 1 else 0.0  # else `clip_gradients` adds it
         self.optimizers = {
-            part: SeedAdam(flat, *adam, weight_decay=s.weight_decay)
+            part: SeedAdam(flat, *adam, weight_decay=decay)
             for part, flat in self.flats.items()
         }
 
@@ -141,10 +143,8 @@ class ContinualPPO(Agent):
 
     def to_env(self, actions: np.ndarray) -> np.ndarray:
         """Clip actions to the bounds of the action space, unless they go out as drawn."""
-        if not self.settings.clip_actions:
-            return actions
-        box = self.spaces.action
-        return np.clip(actions, box.low, box.high).astype(np.float32, copy=False)
+        clipped = self.settings.clip_actions
+        return self.spaces.clip(actions) if clipped else self.spaces.unclipped(actions)
 
     def store(self, transition: Transition) -> None:
         """Write one row per seed; what a time limit cuts off is added to its reward."""
@@ -239,9 +239,12 @@ class ContinualPPO(Agent):
         }
 
     def clip_gradients(self) -> None:
-        """Clip the gradient norm of policy and value together."""
+        """Clip the gradient norm of policy and value together, then add the weights' decay."""
         if self.max_grad_norm is not None:
             clip_together(self.flats, self.max_grad_norm)
+        if self.settings.weight_decay and self.n_heads > 1:
+            for part, network in self.modules().items():
+                decay_weights(self.flats[part], network, self.task, self.settings.weight_decay)
 
     # Tasks: what belongs to their boundaries can wait
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -89,7 +90,8 @@ class PPOSettings(LearnerSettings):
     adam_eps: float = number(1e-5, above=0)
     """Adam's epsilon (Stable-Baselines3: 1e-5; slippery ant: 1e-8)."""
     weight_decay: float = number(0.0, least=0)
-    """Pull to zero, added to the gradient of every parameter (slippery ant with L2: 1e-3)."""
+    """Pull to zero, added to the gradient of every parameter (slippery ant with L2: 1e-3) but
+    those of other tasks' heads."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -129,9 +131,26 @@ class PPOSettings(LearnerSettings):
         policy = core + dense((last, action * heads)) + action * heads  # and its noise
         return policy, 4 * (policy + core + dense((last, heads)))
 
-    def check_fit(self, lengths: Sequence[int], told_boundaries: bool) -> None:
-        """Raise ValueError if a task is over before a rollout is."""
+    def check_fit(
+        self, lengths: Sequence[int], told_boundaries: bool, acts_there: bool = False
+    ) -> None:
+        """Raise ValueError if a task is over before a rollout is, or ends within one that matters.
+
+        Rollouts do not end with a task: what belongs to its end would wait, and be trained past.
+        """
         self.check_length("n_steps", lengths, told_boundaries)
+        common = math.gcd(*lengths)
+        if not acts_there or len(lengths) == 1 or common % self.n_steps == 0:
+            return
+        fits = [n for n in range(1, min(common, 4 * self.n_steps) + 1) if common % n == 0]
+        below = max(n for n in fits if n <= self.n_steps)
+        near = min(fits, key=lambda n: abs(math.log(n / self.n_steps)))
+        named = " and ".join(map(str, dict.fromkeys(lengths)))
+        raise ValueError(
+            f"n_steps is {self.n_steps}, which does not divide the {named} steps of a task, so "
+            "what happens at its end would wait for the end of a rollout; give --ppo.n-steps "
+            f"{below if 2 * below > self.n_steps else near}"
+        )
 
     def check_seeds(self, n_seeds: int) -> None:
         """Raise ValueError if so many seeds cannot be trained side by side."""

@@ -46,6 +46,7 @@ class LogAlpha(nn.Module):
 
     def __init__(self, n_seeds: int, n_tasks: int):
         super().__init__()
+        self.lead, self.heads = (n_seeds,), n_tasks
         self.value = nn.Parameter(torch.zeros(n_seeds, n_tasks))
 
     def of(self, task: int | Tensor) -> Tensor:

@@ -80,16 +80,16 @@ class ContinualSAC(Agent):
         self.popart.reset()
 
     def reinitialise(self) -> None:
-        """Draw fresh weights, empty the buffer, forget the optimizers' moments."""
+        """Draw fresh weights, empty the buffer, make the optimizers as new."""
         self._draw_weights()
         self.flats["target"].flat.copy_(self.flats["critic"].flat)
         self.buffer.clear()
-        self.reset_optimizers()
+        for optimizer in self.optimizers.values():
+            optimizer.reset(clock=True)
 
     def make_optimizers(self) -> None:
         """Make one Adam each for actor, critics and entropy coefficients."""
-        s, twins = self.settings, (self.n_seeds, 2)
-        one = (self.n_seeds,)
+        s, one, twins = self.settings, (self.n_seeds,), (self.n_seeds, 2)
         leads = {"actor": one, "critic": twins, "alpha": one}
         named = {part: dict(m.named_parameters()) for part, m in self.modules().items()}
         self.flats = {part: FlatParameters(named[part], lead) for part, lead in leads.items()}

@@ -118,7 +118,9 @@ class SACSettings(LearnerSettings):
         critic = core + action * self.hidden_sizes[0] + dense((self.hidden_sizes[-1], heads))
         return policy, 4 * (policy + 2 * critic + n_ids) + 2 * critic
 
-    def check_fit(self, lengths: Sequence[int], told_boundaries: bool) -> None:
+    def check_fit(
+        self, lengths: Sequence[int], told_boundaries: bool, acts_there: bool = False
+    ) -> None:
         """Raise ValueError if a task is over before it is explored or updates start."""
         self.check_length("exploration_steps", lengths, told_boundaries, spare=1)
         self.check_length("learning_starts", lengths, told_boundaries, spare=1)

@@ -129,17 +129,20 @@ class LearnerSettings(ABC):
         """Return the entries of the task's one-hot that the networks see."""
         return n_ids if n_ids > 1 and not vars(self).get("hide_task_id", True) else 0
 
-    def check_fit(self, lengths: Sequence[int], told_boundaries: bool) -> None:  # noqa: B027
-        """Check that tasks are long enough for the settings.
+    def check_fit(  # noqa: B027
+        self, lengths: Sequence[int], told_boundaries: bool, acts_there: bool = False
+    ) -> None:
+        """Check that the settings fit the lengths of tasks.
 
         Published settings are never scaled silently: what a short run cannot hold is refused.
 
         Args:
             lengths: steps of every task.
             told_boundaries: whether the learner is told when a task ends.
+            acts_there: whether the learner or its method does something then.
 
         Raises:
-            ValueError: one is too short, with the flag to give.
+            ValueError: one does not fit, with the flag to give.
         """
 
     def check_length(

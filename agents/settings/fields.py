@@ -6,6 +6,7 @@ import difflib
 import math
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Union
 
@@ -128,6 +129,29 @@ def check_value(value: Any, hint: Any, key: str) -> Any:
         if type(value) not in allowed:  # bool is a subclass of int, and no number
             raise ValueError(f"{key} is {value!r}; it must be {PHRASES[hint]}")
     return value
+
+
+def whole_number(value: Any, key: str, least: int = 0) -> int:
+    """Return a number of steps as a plain one; 1e5 is one too.
+
+    Raises:
+        ValueError: it is no whole number, or less than the least.
+    """
+    value = check_value(value, Any, key)
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is not int or value < least:
+        raise ValueError(f"{key} is {value!r}; it must be a whole number of at least {least}")
+    return value
+
+
+def plain_values(value: Any) -> Any:
+    """Return nested lists, dicts and numbers of Python in place of NumPy's, torch's and tuples."""
+    if isinstance(value, Mapping):
+        return {plain_values(k): plain_values(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_values(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _one_of(value: Any, hints: tuple[Any, ...], key: str) -> Any:

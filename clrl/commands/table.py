@@ -19,6 +19,9 @@ class Command:
     """Runs, or directories above them."""
     references: tuple[Path, ...] = ()
     """More directories with single-task runs, for forward transfer only."""
+    window: int | None = None
+    """Average the last so many evaluations at the end of a task and of the run (5: the original's
+    rule). Default: a tenth of a task's evaluations, at least 1."""
     published: FlagCreatePairsOff[bool] = False
     """Put the published numbers of CW20 beside ours (Meta-World v1: an ordering, not a target)."""
     json: FlagCreatePairsOff[bool] = False
@@ -30,7 +33,7 @@ class Command:
         """Print the table."""
         from clrl.results.tables import table
 
-        result = table(some_directories(self.runs, "table"), self.references)
+        result = table(some_directories(self.runs, "table"), self.references, self.window)
         show = result.json if self.json else result.markdown
         print(show(self.published), end="\n" if self.json else "")
         return errors.INCOMPLETE if self.strict and result.problems else errors.OK

@@ -86,8 +86,9 @@ def train_command(first: First, argv: Sequence[str]) -> int:
     config, out = options.run, options.out or options.run.directory
     check_directory(config, out)
     if options.dry_run:
+        config.placement.check_device()
         return _dry_run(config, out)
-    return _start(config, out)
+    return _start(config, out, ["clrl", "train", *argv])
 
 
 def _check_learner_of(words: Sequence[str], learner: str) -> None:
@@ -159,7 +160,7 @@ def _dry_run(config: RunConfig, out: Path) -> int:
     return errors.OK
 
 
-def _start(config: RunConfig, out: Path) -> int:
+def _start(config: RunConfig, out: Path, words: Sequence[str]) -> int:
     if (out / METRICS_FILE).exists():
         read_run(out)  # a damaged record is refused now, not after the next evaluation
     from clrl.run.protocol import run  # here: it imports Meta-World
@@ -167,6 +168,6 @@ def _start(config: RunConfig, out: Path) -> int:
 
     logger = RunLogger(config, out)
     try:
-        return run(config, out, logger)
+        return run(config, out, logger, words)
     finally:
         logger.close()

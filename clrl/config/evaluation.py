@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from clrl.agents.settings.fields import check_fields, number
-from clrl.config.scores import WINDOW
+from clrl.config.scores import window
 from clrl.envs.schedule import Schedule
 
 SIMULATORS = 24
@@ -31,8 +31,9 @@ class Evaluation:
         stochastic_episodes: episodes with the policy's noise; the metrics use these.
         deterministic_episodes: episodes with the policy's mean action.
         tasks: "all" at every evaluation; "economical": the current task, and all tasks only at
-            the last five evaluations of the run, which is all that P, F and FT read. Where tasks
-            are interleaved there is no current task: only those five are left.
+            the evaluations that are averaged at the run's end (a tenth of a task's, at least one),
+            which is all that P, F and FT read. Where tasks are interleaved there is no current
+            task: only those are left.
         stop_at_success: end an episode at its first success; returns are then not recorded.
     """
 
@@ -65,6 +66,6 @@ class Evaluation:
         if step not in steps:
             return []
         left = len(steps) - 1 - steps.index(step)
-        if self.tasks == "all" or left < WINDOW:
+        if self.tasks == "all" or left < window(self.evals_per_task):
             return list(range(schedule.n_tasks))
         return [] if interleaved else [schedule.task_at(step)]

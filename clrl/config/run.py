@@ -65,7 +65,7 @@ class RunConfig:
             self.method.check_settings(learner)
             check_told(type(learner), vars(learner), sequence.reveals)
             learner.check_seeds(len(self.seeds))
-            learner.check_fit(lengths, self.tells_boundaries)
+            learner.check_fit(lengths, self.tells_boundaries, self.acts_at_boundaries)
             if self.tells_boundaries:
                 self.method.check_fit(lengths)
 
@@ -82,6 +82,12 @@ class RunConfig:
     def tells_boundaries(self) -> bool:
         """Whether the agent is told that a task ends and the next one starts."""
         return self.sequence.reveals != "nothing" and not self.method.interleaved
+
+    @property
+    def acts_at_boundaries(self) -> bool:
+        """Whether learner or method do something when they are told that a task ends."""
+        uses = self.method.uses_task_boundaries or self.learner.uses(vars(self.learner))[0]
+        return self.tells_boundaries and uses
 
     @property
     def n_ids(self) -> int:

@@ -12,8 +12,16 @@ MODES = ("stochastic", "deterministic")
 NUMBERS = ("success", "success_last", "return", "accuracy")
 """What a line of `metrics.jsonl` says of its episodes, null where that is not known."""
 
-WINDOW = 5
-"""Evaluations averaged at the end of a block and of a run: the last 100,000 steps as published."""
+
+def window(evals_per_task: int) -> int:
+    """Return how many evaluations are averaged at the end of a block and of a run: a tenth.
+
+    As published these are 5 of 50, the last 100,000 steps.
+
+    >>> window(50), window(6)
+    (5, 1)
+    """
+    return max(1, evals_per_task // 10)
 
 
 @dataclass(frozen=True)

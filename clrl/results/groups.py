@@ -15,6 +15,7 @@ from clrl.envs.schedule import Schedule
 from clrl.errors import ConfigError
 from clrl.results import metrics
 from clrl.results.reading import RunData
+from clrl.results.worlds import by_worlds
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,7 @@ class Group:
 
     Attributes:
         runs: in the order of their smallest seed.
-        seeds: [S] ascending.
+        seeds: [S] in the order of their text (0, 1, 10, 2), in which the original resamples them.
         scores: [S, E, N] what the sequence is measured by, NaN where it is not known.
     """
 
@@ -84,7 +85,7 @@ class Group:
 
 
 def join(runs: Iterable[RunData]) -> list[Group]:
-    """Put runs of equal configuration together.
+    """Put runs of equal configuration and of the same worlds together.
 
     Returns:
         one group per configuration, in the order in which they first come.
@@ -92,10 +93,13 @@ def join(runs: Iterable[RunData]) -> list[Group]:
     Raises:
         ConfigError: two runs of one configuration have the same seed.
     """
-    alike: dict[str, list[RunData]] = {}
-    for run in runs:
-        alike.setdefault(identity(run.config), []).append(run)
-    return [_group(members) for members in alike.values()]
+    alike = by_worlds(runs, lambda run: (identity(run.config), run.score.name))
+    return [_group(members) for members in alike]
+
+
+def alone(run: RunData) -> Group:
+    """Return the group of a single run."""
+    return _group([run])
 
 
 def identity(config: dict[str, Any]) -> str:
@@ -107,13 +111,19 @@ def identity(config: dict[str, Any]) -> str:
 def by_sequence(runs: Iterable[RunData]) -> list[list[RunData]]:
     """Put runs of the same sequence together, in the order in which the sequences first come.
 
-    What the sequence reveals makes another row, not another table: the world is the same.
+    What the sequence reveals makes another row, not another table: the world is the same. Another
+    number of evaluations makes another table, since the averages are over a share of them.
     """
-    sequences: dict[str, list[RunData]] = {}
-    for run in runs:
-        key = json.dumps({**sequence_identity(run.config), "reveals": None}, sort_keys=True)
-        sequences.setdefault(key, []).append(run)
-    return list(sequences.values())
+
+    def key(run: RunData) -> str:
+        measured = {
+            "reveals": None,
+            "score": run.score.name,
+            "evals_per_task": run.config["evaluation"]["evals_per_task"],
+        }
+        return json.dumps({**sequence_identity(run.config), **measured}, sort_keys=True)
+
+    return by_worlds(runs, key)
 
 
 def _group(runs: Sequence[RunData]) -> Group:
@@ -126,7 +136,7 @@ def _group(runs: Sequence[RunData]) -> Group:
                     f"and in {run.directory}; give only one of them"
                 )
             column[seed] = run, scores
-    seeds = tuple(sorted(column))
+    seeds = tuple(sorted(column, key=str))
     ordered = sorted(runs, key=lambda run: min(run.seeds))
     return Group(tuple(ordered), seeds, np.stack([column[seed][1] for seed in seeds]))
 
@@ -173,18 +183,25 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
     return {**dotted, "parity": config.get("parity"), "reveals": config["sequence"]["reveals"]}
 
 
-def whole_and_short(runs: Iterable[RunData]) -> tuple[list[RunData], list[str]]:
-    """Return the runs that are all there, and a sentence for each of the others."""
+def whole_and_short(
+    runs: Iterable[RunData], window: int | None = None
+) -> tuple[list[RunData], list[str]]:
+    """Return the runs that are all there, and a sentence for each of the others.
+
+    Args:
+        runs: what to look at.
+        window: evaluations that are averaged; by default a tenth of a task's.
+    """
     whole, short = [], []
     for run in runs:
-        if text := shortfall(run):
+        if text := shortfall(run, window):
             short.append(text)
         else:
             whole.append(run)
     return whole, short
 
 
-def shortfall(run: RunData) -> str | None:
+def shortfall(run: RunData, window: int | None = None) -> str | None:
     """Say in a sentence why a run cannot stand in a table; None for a run that is all there."""
     if run.state not in ("complete", "unknown"):
         return (
@@ -194,12 +211,13 @@ def shortfall(run: RunData) -> str | None:
     try:
         if not is_interleaved(run.config):
             metrics.auc(run.scores)
-        metrics.final_score(run.scores)
+            metrics.learned_score(run.scores, window)
+        metrics.final_score(run.scores, window)
     except metrics.MissingEvaluation as gap:
         there = run.evaluated[gap.seed, gap.evaluation, gap.task]
         return (
             f"{run.directory} has no {run.score.name if there else 'evaluation'} of task "
             f"{gap.task} ({run.tasks[gap.task]}) at step {run.steps[gap.evaluation]:,} for seed "
-            f"{run.seeds[gap.seed]}"
+            f"{run.seeds[gap.seed]}" + f", which a window of {window} needs" * (window is not None)
         )
     return None

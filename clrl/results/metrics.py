@@ -7,7 +7,9 @@ NaN (not evaluated); a metric reads only the cells it is defined on and raises `
 if one of those is NaN.
 
 Tasks are numbered i = 1..N in formulas, p_i(k) is the score of task i at evaluation k, K = N n,
-and w = min(window, n) evaluations are averaged where a formula says "last".
+and w evaluations are averaged where a formula says "last": `window`, or by default a tenth of n, at
+least one. They are the last of all before that moment, also across the start of a task's block
+where w is above n: what the original calls `tail(5)`.
 
 Source: Continual World (arXiv 2105.10919, section 4.1) as its released code computes it
 (awarelab/continual_world, `results_processing/tables.py`).
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clrl.config.scores import WINDOW
+from clrl.config.scores import window as default_window
 
 SOLVED = 1e-6
 """A reference whose AUC is this close to 1 leaves nothing to gain: no forward transfer."""
@@ -56,17 +58,10 @@ def evals_per_task(scores: np.ndarray) -> int:
     return evaluations // tasks
 
 
-def _block(scores: np.ndarray, task: int, last: int | None = None) -> np.ndarray:
-    """Return a task's scores [S, n or last] at the (last) evaluations of its own block."""
-    n = evals_per_task(scores)
-    end = (task + 1) * n
-    return _known(scores, end - (n if last is None else min(last, n)), end, task)
-
-
-def _at_end(scores: np.ndarray, task: int, window: int) -> np.ndarray:
-    """Return a task's scores [S, w] at the last evaluations of the run."""
-    end = scores.shape[1]
-    return _known(scores, end - min(window, evals_per_task(scores)), end, task)
+def _last(scores: np.ndarray, task: int, end: int, window: int | None) -> np.ndarray:
+    """Return a task's scores [S, w] at the last evaluations before `end`."""
+    w = default_window(evals_per_task(scores)) if window is None else window
+    return _known(scores, max(0, end - w), end, task)
 
 
 def _known(scores: np.ndarray, start: int, end: int, task: int) -> np.ndarray:
@@ -77,19 +72,21 @@ def _known(scores: np.ndarray, start: int, end: int, task: int) -> np.ndarray:
     return cells
 
 
-def final_score(scores: np.ndarray, window: int = WINDOW) -> np.ndarray:
+def final_score(scores: np.ndarray, window: int | None = None) -> np.ndarray:
     """Return every task's score at the end of the run: mean of p_i(k) over k = K-w+1..K, [S, N]."""
-    tasks = range(scores.shape[2])
-    return np.stack([_at_end(scores, i, window).mean(axis=1) for i in tasks], axis=1)
+    tasks, end = range(scores.shape[2]), scores.shape[1]
+    return np.stack([_last(scores, i, end, window).mean(axis=1) for i in tasks], axis=1)
 
 
-def learned_score(scores: np.ndarray, window: int = WINDOW) -> np.ndarray:
-    """Return every task's score at the end of its own block: mean over its last w, [S, N]."""
-    tasks = range(scores.shape[2])
-    return np.stack([_block(scores, i, window).mean(axis=1) for i in tasks], axis=1)
+def learned_score(scores: np.ndarray, window: int | None = None) -> np.ndarray:
+    """Return every task's score at the end of its own block: mean over the last w, [S, N]."""
+    n = evals_per_task(scores)
+    ends = range(n, scores.shape[1] + 1, n)
+    lasts = (_last(scores, task, end, window) for task, end in enumerate(ends))
+    return np.stack([last.mean(axis=1) for last in lasts], axis=1)
 
 
-def performance(scores: np.ndarray, window: int = WINDOW) -> np.ndarray:
+def performance(scores: np.ndarray, window: int | None = None) -> np.ndarray:
     """Return performance P = (1/N) sum_i (mean of p_i over the last w evaluations of the run), [S].
 
     Source: arXiv 2105.10919, section 4.1. With `window=1` it is the textbook P(T).
@@ -100,7 +97,7 @@ def performance(scores: np.ndarray, window: int = WINDOW) -> np.ndarray:
     return final_score(scores, window).mean(axis=1)
 
 
-def forgetting(scores: np.ndarray, window: int = WINDOW) -> np.ndarray:
+def forgetting(scores: np.ndarray, window: int | None = None) -> np.ndarray:
     """Return forgetting F_i = (own block's last w) - (run's last w), [S, N]; positive is forgotten.
 
     The last column is 0. The published F is the mean over all N tasks, the last one included.
@@ -112,7 +109,7 @@ def forgetting(scores: np.ndarray, window: int = WINDOW) -> np.ndarray:
     return learned_score(scores, window) - final_score(scores, window)
 
 
-def backward_transfer(scores: np.ndarray, window: int = WINDOW) -> np.ndarray:
+def backward_transfer(scores: np.ndarray, window: int | None = None) -> np.ndarray:
     """Return backward transfer BWT = (1/(N-1)) sum_{i<N} (p_i(T) - p_i(end of block i)), [S].
 
     NaN for a single task. Source: Lopez-Paz & Ranzato 2017 (GEM, arXiv 1706.08840), with the window
@@ -129,11 +126,12 @@ def auc(scores: np.ndarray) -> np.ndarray:
     The plain mean of the n evaluations: no point at step 0, no trapezoid.
     Source: `results_processing/tables.py`.
     """
-    tasks = range(scores.shape[2])
-    return np.stack([_block(scores, i).mean(axis=1) for i in tasks], axis=1)
+    n = evals_per_task(scores)
+    blocks = (_known(scores, i * n, (i + 1) * n, i) for i in range(scores.shape[2]))
+    return np.stack([block.mean(axis=1) for block in blocks], axis=1)
 
 
-def learned_range(scores: np.ndarray, window: int = WINDOW) -> tuple[float, float]:
+def learned_range(scores: np.ndarray, window: int | None = None) -> tuple[float, float]:
     """Return between which scores single-task runs [S, E, 1] learn their task.
 
     From the mean over seeds of the first evaluation to the mean of the last w.

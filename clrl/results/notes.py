@@ -8,16 +8,32 @@ from typing import Any
 import numpy as np
 
 from clrl.config.schema import ADDED
-from clrl.config.scores import WINDOW
+from clrl.envs.told import MAX_EPISODE_STEPS
+from clrl.results.references import is_reference
 from clrl.results.rows import Measured
 from clrl.results.statistics import DASH, LEVEL
 from clrl.results.told import NOTE, made_use_of
+from clrl.results.worlds import UNKNOWN, is_unknown
 
 INTERLEAVED = "Tasks take turns, so that there is nothing to forget and no transfer to measure."
+USUAL = {"max_episode_steps": MAX_EPISODE_STEPS, "per_seed": False}
+"""Keys of worlds that are not ours, and what they are unless something else is said."""
 UNTOLD = {
     "boundaries": "The sequence tells when its task changes, not which one it is.",
     "nothing": "The sequence tells neither when its task changes nor which one it is.",
 }
+
+
+NO_SUCCESS = (
+    "No episode reported success, so these runs are measured by their returns; a sequence whose "
+    "score is return says so from the start."
+)
+
+
+def heading(sequence: dict[str, Any], window: int, evals_per_task: int) -> str:
+    """Return what stands above a table: the sequence and over how much its numbers average."""
+    s = "s" * (window > 1)
+    return f"{title(sequence)}, window of {window} evaluation{s} ({evals_per_task} per task)"
 
 
 def title(sequence: dict[str, Any]) -> str:
@@ -26,7 +42,7 @@ def title(sequence: dict[str, Any]) -> str:
     n = len(sequence["tasks"])
     title = f"{name}: {n} task{'s' * (n > 1)} of {steps_text(sequence['steps_per_task'])}"
     known = {"name", "tasks", "steps_per_task", "interleaved", "reveals"}
-    known |= {key for key, usual in ADDED.items() if sequence[key] == usual}
+    known |= {key for key, usual in {**ADDED, **USUAL}.items() if sequence.get(key) == usual}
     if sequence["family"] in ("metaworld", name):
         known.add("family")
     rest = [f"{k} {v}" for k, v in sequence.items() if k not in known and not _nested(v, k)]
@@ -66,7 +82,9 @@ def _missing_seeds(rows: Sequence[Measured]) -> list[str]:
 def _missing_references(rows: Sequence[Measured]) -> list[str]:
     texts = []
     for row in rows:
-        if lacking := row.references.missing:
+        if is_reference(row.group.runs[0]):
+            continue  # what references are measured against is themselves
+        if lacking := row.references.lacking:
             needy = "Forward transfer needs"
             if np.isnan(row.ranges).any():
                 needy = "Normalised performance needs"
@@ -83,8 +101,10 @@ def notes(rows: Sequence[Measured]) -> list[str]:
         return []
     said = [
         f"n counts seeds; in brackets {LEVEL:.0%} bootstrap intervals over seeds; performance and "
-        f"forgetting average the last {min(WINDOW, _evals(rows[0]))} evaluations."
+        f"forgetting take {averaged(rows[0].window)} of the run and of a task's block."
     ]
+    if rows[0].group.score.name != rows[0].group.config["sequence"]["score"]:
+        said.append(NO_SUCCESS)
     if any(len(row.group.seeds) == 1 for row in rows):
         said.append(f"One seed has no interval: [{DASH}].")
     if any(True in made_use_of(row.group.config) for row in rows):
@@ -96,6 +116,8 @@ def notes(rows: Sequence[Measured]) -> list[str]:
             texts.append((INTERLEAVED, row.label))
         if (reveals := row.group.config["sequence"]["reveals"]) in UNTOLD:
             texts.append((UNTOLD[reveals], row.label))
+        if is_unknown(row.group.runs[0]):
+            texts.append((UNKNOWN, row.label))
     return said + _by_rows(texts, len(rows)) + _inexact(rows)
 
 
@@ -109,7 +131,7 @@ def _range_notes(row: Measured) -> list[str]:
         f"{given[1]:g} as 1."
         if given
         else f"Normalised performance and forward transfer take as 0 the mean {name} of a task's "
-        f"references at their first evaluation and as 1 that of their last {_window(row)}, over "
+        f"references at their first evaluation and as 1 {averaged(row.window)} of theirs, over "
         "all their seeds; intervals hold both fixed."
     ]
     if row.flat:
@@ -120,21 +142,22 @@ def _range_notes(row: Measured) -> list[str]:
     return texts
 
 
-def _window(row: Measured) -> str:
-    last = min(WINDOW, _evals(row))
-    return f"{last} evaluations" if last > 1 else "evaluation"
+def averaged(window: int) -> str:
+    """Say what is averaged, with the word that a sentence needs.
 
-
-def _evals(row: Measured) -> int:
-    return int(row.group.config["evaluation"]["evals_per_task"])
+    >>> averaged(1), averaged(5)
+    ('the last evaluation', 'the mean of the last 5 evaluations')
+    """
+    return f"the mean of the last {window} evaluations" if window > 1 else "the last evaluation"
 
 
 def _reference_notes(row: Measured) -> list[str]:
     references, texts = row.references, []
-    counts = {name: len(group.seeds) for name, group in references.groups.items()}
+    named = references.by_name
+    counts = {name: len(group.seeds) for name, group in named.items()}
     if counts:
         used = ", ".join(
-            f"{name} ({n} seed{'s' * (n > 1)}: {', '.join(references.groups[name].directories)})"
+            f"{name} ({n} seed{'s' * (n > 1)}: {', '.join(named[name].directories)})"
             for name, n in counts.items()
         )
         texts.append(f"References: {used}.")

@@ -21,7 +21,8 @@ LABEL = (
     "Published: {sources}; CW20, multi-task rows CW10 in 10,000,000 steps, RT reference transfer; "
     "90 % intervals over 20 seeds. These are numbers of Meta-World v1, ours of v3, where "
     "thresholds, positions, rewards and observations are others: an ordering to compare with, not "
-    f"a target. [{DASH}]: no interval."
+    f"a target. Theirs are of SAC, told the task, and average 5 of 50 evaluations. [{DASH}]: no "
+    "interval."
 )
 
 
@@ -74,17 +75,14 @@ def beside(sections: Sequence[Section]) -> str:
     """Return Markdown: every published row with our rows of its method, then our other rows.
 
     Args:
-        sections: our tables. Single tasks are left out: they are no continual learning. So is what
-            is not measured by success, as the published numbers are.
+        sections: our tables; those that cannot be compared are left out and named.
     """
-    sections = [
-        section
-        for section in sections
-        if len(section.sequence["tasks"]) > 1 and section.score.name == "success"
-    ]
+    left_out = [f"{_name(section)}: {why}" for section in sections if (why := _unlike(section))]
+    sections = [section for section in sections if not _unlike(section)]
     names = [_name(section) for section in sections]
+    rows = [row for section in sections for row in section.rows]
     ours = [
-        (row, row.label if len(sections) == 1 else f"{row.label}, {name}")
+        (row, ", ".join([_label(row, rows)] + [name] * (len(sections) > 1)))
         for section, name in zip(sections, names, strict=True)
         for row in section.rows
     ]
@@ -107,8 +105,39 @@ def beside(sections: Sequence[Section]) -> str:
         *(f"| {' | '.join(cells)} |" for cells in table),
         "",
         f"* {LABEL.format(sources=sources)}",
-        f"* Ours: {' and '.join(names) or 'none'}.",
+        f"* Ours: {' and '.join(section.heading for section in sections) or 'none'}.",
+        *([f"* Not beside them: {'; '.join(left_out)}."] if left_out else []),
     ])  # fmt: skip
+
+
+def _unlike(section: Section) -> str | None:
+    """Say why no row of a table can stand beside the published ones; None if some can."""
+    if len(section.sequence["tasks"]) == 1:
+        return "a single task"
+    if section.score.name != "success":
+        return f"measured by {section.score.name}"
+    if section.sequence["family"] != "metaworld":
+        return f"worlds of the family {section.sequence['family']}"
+    return None
+
+
+def _label(row: Measured, rows: Sequence[Measured]) -> str:
+    """Name a row with what sets it apart from the published ones, unless its label has it.
+
+    Args:
+        row: the row.
+        rows: all of ours: where they differ in their learner, each names its own.
+    """
+    config, label = row.group.config, row.label
+    learners = {other.group.config["learner"]["name"] for other in rows}
+    settings = []
+    if learners != {"sac"}:
+        settings.append(f"learner.name={config['learner']['name']}")
+    if (reveals := config["sequence"]["reveals"]) != "task":
+        settings.append(f"reveals={reveals}")
+    if more := ", ".join(text for text in settings if text not in label):
+        return f"{label.removesuffix(')')}, {more})" if "(" in label else f"{label} ({more})"
+    return label
 
 
 def _cells(label: str, ours: Measured | None, theirs: Published | None) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from clrl.config.schema import CONFIG_FILE, read_config, schedule_of
-from clrl.config.scores import MODES, NUMBERS, Score, score_of
+from clrl.config.scores import MODES, NUMBERS, SCORES, Score, score_of
 from clrl.envs.contract.probe import Numbers, differing_numbers
 from clrl.envs.schedule import Schedule
 from clrl.errors import ConfigError, DamagedData
@@ -44,11 +44,14 @@ class RunData:
         schedule: the tasks, in order, and where each starts and ends.
         steps: [E] the steps at which the whole run evaluates, counted over the sequence.
         evaluated: [S, E, N] where the record has a line.
-        scores: [S, E, N] what the sequence is measured by.
+        score: what the run is measured by: the sequence's score, or returns where that is success
+            and the record has none.
+        scores: [S, E, N] the numbers of this score.
         success: [S, E, N] rate of the stochastic episodes that succeeded at any step.
         deterministic: [S, E, N] the same for the deterministic episodes.
         success_last: [S, E, N] rate of the stochastic episodes that succeeded at their last step.
         returns: [S, E, N] mean return of the stochastic episodes.
+        worlds: what the worlds did when they were tried; None where that is not recorded.
     """
 
     directory: Path
@@ -58,21 +61,18 @@ class RunData:
     schedule: Schedule
     steps: np.ndarray
     evaluated: np.ndarray
+    score: Score
     scores: np.ndarray
     success: np.ndarray
     deterministic: np.ndarray
     success_last: np.ndarray
     returns: np.ndarray
+    worlds: WorldNumbers | None = None
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks, in order."""
         return self.schedule.names
-
-    @property
-    def score(self) -> Score:
-        """What the sequence is measured by."""
-        return score_of(self.config)
 
     @property
     def last_step(self) -> int:
@@ -139,7 +139,7 @@ def read_run(directory: str | Path) -> RunData:
             raise DamagedData(f"{path}: line {number} has no {missing}") from None
         except ValueError as wrong:
             raise DamagedData(f"{path}: line {number}: {wrong}") from None
-    score, drawn, values = score_of(config), MODES[0], cells.values
+    score, drawn, values = cells.score(), MODES[0], cells.values
     return RunData(
         directory=directory,
         config=config,
@@ -148,11 +148,13 @@ def read_run(directory: str | Path) -> RunData:
         schedule=cells.schedule,
         steps=np.array(list(cells.steps)),
         evaluated=cells.seen[0] | cells.seen[1],
+        score=score,
         scores=values[score.mode, score.key],
         success=values[drawn, "success"],
         deterministic=values[MODES[1], "success"],
         success_last=values[drawn, "success_last"],
         returns=values[drawn, "return"],
+        worlds=read_worlds(directory),
     )
 
 
@@ -213,7 +215,7 @@ class _Cells:
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self.schedule = schedule_of(config)
+        self.schedule, self._asked = schedule_of(config), score_of(config)
         evaluations = self.schedule.evaluations(config["evaluation"]["evals_per_task"])
         self.steps = {step: place for place, step in enumerate(evaluations)}
         self.seeds = {seed: place for place, seed in enumerate(config["seeds"])}
@@ -246,6 +248,16 @@ class _Cells:
         self.seen[MODES.index(mode)][cell] = True
         for key, value in _numbers(row).items():
             self.values[mode, key][cell] = value
+
+    def score(self) -> Score:
+        """Return what the run is measured by: a world that reports no success has its returns."""
+        instead = SCORES["return"]
+        if self._asked.name == "success" and not any(self._knows(m, "success") for m in MODES):
+            return instead if self._knows(instead.mode, instead.key) else self._asked
+        return self._asked
+
+    def _knows(self, mode: str, key: str) -> bool:
+        return not np.isnan(self.values[mode, key]).all()
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, float]:

@@ -8,18 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from clrl.config.schema import sequence_identity
 from clrl.errors import ConfigError
 from clrl.results.groups import Group
 from clrl.results.metrics import auc, learned_range
 from clrl.results.reading import RunData
-
-MAY_DIFFER_IN_SEQUENCE = ("tasks", "reveals", "score_range")
-"""Keys of `sequence` in which a reference may differ; all others make its world and its score.
-
-One task has no change to tell of and no other task to be told from, so `reveals` says nothing about
-its curve; what it does to the learner's settings stands among those. `score_range` is how the
-measured run is read."""
+from clrl.results.worlds import same_world, world
 
 LEARNER = ("name", "hidden_sizes", "layer_norm", "activation")
 """Settings of the learner in which a reference must agree: those that its curve is made of."""
@@ -30,28 +23,54 @@ class References:
     """The references of one group.
 
     Attributes:
-        groups: task name -> its reference runs.
-        missing: names of the tasks without a reference, each once.
+        tasks: [N] names of the group's tasks.
+        groups: position of a task -> its reference runs.
+        missing: positions of the tasks without a reference.
         near: sentences on references of missing tasks that do not match, with the reason.
         differences: learner settings of the group that its references do not share, as
             `name value (references: value)`.
     """
 
-    groups: dict[str, Group]
-    missing: tuple[str, ...]
+    tasks: tuple[str, ...]
+    groups: dict[int, Group]
+    missing: tuple[int, ...]
     near: tuple[str, ...]
     differences: tuple[str, ...]
 
-    def areas(self, tasks: Sequence[str]) -> np.ndarray:
-        """Return AUCs [S_b, N]: row r is the r-th seed of every task in ascending order.
+    @property
+    def by_name(self) -> dict[str, Group]:
+        """Reference runs by task name; tasks of one name with several are told apart."""
+        found = {}
+        for task, group in self.groups.items():
+            alike = {id(self.groups.get(i)) for i in self._namesakes(task)}
+            found[self._name(task, apart=len(alike) > 1)] = group
+        return found
+
+    @property
+    def lacking(self) -> list[str]:
+        """Names of the tasks without a reference, each once."""
+        names = [
+            self._name(task, apart=any(i in self.groups for i in self._namesakes(task)))
+            for task in self.missing
+        ]
+        return list(dict.fromkeys(names))
+
+    def _namesakes(self, task: int) -> list[int]:
+        return [i for i, name in enumerate(self.tasks) if name == self.tasks[task]]
+
+    def _name(self, task: int, apart: bool) -> str:
+        return f"{self.tasks[task]} (task {task})" if apart else self.tasks[task]
+
+    def areas(self) -> np.ndarray:
+        """Return AUCs [S_b, N]: row r is the r-th seed of every task, in the order of `Group`.
 
         S_b is the smallest number of seeds over the tasks. None may be missing.
         """
-        columns = {name: auc(group.scores)[:, 0] for name, group in self.groups.items()}
-        rows = min(len(columns[name]) for name in tasks)
-        return np.stack([columns[name][:rows] for name in tasks], axis=1)
+        columns = [auc(self.groups[task].scores)[:, 0] for task in range(len(self.tasks))]
+        rows = min(map(len, columns))
+        return np.stack([column[:rows] for column in columns], axis=1)
 
-    def ranges(self, group: Group) -> np.ndarray:
+    def ranges(self, group: Group, window: int | None = None) -> np.ndarray:
         """Return the scores [N, 2] between which each task of the group is learned.
 
         The score's own bounds; of returns the sequence's `score_range` or, without one, what all
@@ -59,28 +78,13 @@ class References:
         """
         if group.bounds is not None:
             return np.array([group.bounds] * len(group.tasks), float)
-        known = {name: learned_range(found.scores) for name, found in self.groups.items()}
-        return np.array([known.get(name, (np.nan, np.nan)) for name in group.tasks])
+        known = {task: learned_range(found.scores, window) for task, found in self.groups.items()}
+        return np.array([known.get(i, (np.nan, np.nan)) for i in range(len(group.tasks))])
 
 
 def is_reference(run: RunData) -> bool:
     """Return whether a run can be a reference: one task, learned without a continual method."""
     return len(run.tasks) == 1 and run.config["method"]["name"] == "finetuning"
-
-
-def set_apart(runs: Sequence[RunData]) -> tuple[list[RunData], list[RunData]]:
-    """Split runs into those to measure and those that are references of one of them.
-
-    A run that could be a reference but whose task no other run has is measured like any run.
-    """
-    needed = {key for run in runs if not is_reference(run) for key in _worlds(run)}
-    references = [run for run in runs if is_reference(run) and _worlds(run) <= needed]
-    return [run for run in runs if run not in references], references
-
-
-def _worlds(run: RunData) -> set[tuple[str, str, str]]:
-    """Return family, score and name of each task."""
-    return {(run.config["sequence"]["family"], run.score.name, name) for name in run.tasks}
 
 
 def needs_references(group: Group) -> bool:
@@ -102,67 +106,68 @@ def find_references(group: Group, candidates: Sequence[Group]) -> References:
         ConfigError: two configurations match a task equally well.
     """
     if not needs_references(group):
-        return References({}, (), (), ())
-    found: dict[str, Group] = {}
-    near = []
-    names = list(dict.fromkeys(group.tasks))
-    for name in names:
-        of_task = [c for c in candidates if c.tasks == (name,)]
-        matching = [c for c in of_task if not _mismatches(group, c)]
-        if matching:
-            found[name] = _closest(group, matching, name)
-        else:
-            near += [_near_sentence(group, candidate) for candidate in of_task]
+        return References(group.tasks, {}, (), (), ())
+    found: dict[int, Group] = {}
+    near: dict[str, None] = {}
+    for task, name in enumerate(group.tasks):
+        best = closest(group, task, candidates)
+        if len(best) > 1:
+            raise ConfigError(
+                f"two different configurations of {name} match {group.directories[0]} equally well "
+                f"as its reference: {best[0].directories[0]} and {best[1].directories[0]}; "
+                "give only one of them"
+            )
+        if best:
+            found[task] = best[0]
+            continue
+        for candidate in candidates:
+            if _alike(group, task, candidate):
+                near[_near_sentence(group, task, candidate)] = None
     differences = {
         text: None for c in found.values() for text in _differences(group.config, c.config)
     }
-    missing = tuple(name for name in names if name not in found)
-    return References(found, missing, tuple(near), tuple(differences))
+    missing = tuple(task for task in range(len(group.tasks)) if task not in found)
+    return References(group.tasks, found, missing, tuple(near), tuple(differences))
 
 
-def _mismatches(group: Group, reference: Group) -> list[str]:
-    """Say in what a reference differs where it may not, at any place that has its task."""
-    theirs = _matched(reference, 0)
-    texts: dict[str, None] = {}
-    for task in (place for place, name in enumerate(group.tasks) if (name,) == reference.tasks):
-        ours = _matched(group, task)
-        for key in dict.fromkeys([*ours, *theirs]):
-            if ours.get(key) != theirs.get(key):
-                texts[f"{key} {theirs.get(key)!r}, not {ours.get(key)!r}"] = None
-    return list(texts)
+def closest(group: Group, task: int, candidates: Sequence[Group]) -> list[Group]:
+    """Return the candidates that match a task with the fewest other differences in the learner."""
+    matching = [c for c in candidates if _alike(group, task, c) and not mismatches(group, task, c)]
+    distances = [len(_differences(group.config, c.config)) for c in matching]
+    return [c for c, d in zip(matching, distances, strict=True) if d == min(distances)]
+
+
+def _alike(group: Group, task: int, candidate: Group) -> bool:
+    """Return whether a candidate's task is, or is called, a group's."""
+    same = same_world(group.runs[0], task, candidate.runs[0], 0)
+    return same or candidate.tasks[0] == group.tasks[task]
+
+
+def mismatches(group: Group, task: int, reference: Group) -> list[str]:
+    """Say in what a reference of a task differs where it may not."""
+    ours, theirs = _matched(group, task), _matched(reference, 0)
+    texts = [
+        f"{key} {theirs.get(key)!r}, not {ours.get(key)!r}"
+        for key in dict.fromkeys([*ours, *theirs])
+        if ours.get(key) != theirs.get(key)
+    ]
+    if not texts and not same_world(group.runs[0], task, reference.runs[0], 0):
+        texts.append("its world is another")
+    return texts
 
 
 def _matched(group: Group, task: int) -> dict[str, Any]:
-    """Return all in which a group's task and a reference must agree, under dotted names.
-
-    A list with one entry per task (lengths, a family's worlds) is compared at the task's place.
-    """
+    """Return all in which a group's task and a reference must agree, under dotted names."""
     config = group.config
     counts = ("evals_per_task", f"{group.score.mode}_episodes")
     evaluation = {key: config["evaluation"].get(key) for key in counts}
-    sequence = {
-        key: value[task] if isinstance(value, list) and len(value) == len(group.tasks) else value
-        for key, value in sequence_identity(config).items()
-        if key not in MAY_DIFFER_IN_SEQUENCE
-    }
+    sequence = {"steps_per_task": group.schedule.lengths[task], "score": group.score.name}
+    sequence |= {key: value for key, value in world(config, task).items() if key != "task"}
     learner = {key: config["learner"].get(key) for key in LEARNER}
     sections: dict[str, Mapping[str, Any]] = {
         "sequence": sequence, "evaluation": evaluation, "learner": learner,
     }  # fmt: skip
     return {f"{name}.{key}": v for name, section in sections.items() for key, v in section.items()}
-
-
-def _closest(group: Group, matching: Sequence[Group], name: str) -> Group:
-    """Return the candidate with the fewest other differences in the learner."""
-    distances = [len(_differences(group.config, c.config)) for c in matching]
-    best = [c for c, d in zip(matching, distances, strict=True) if d == min(distances)]
-    if len(best) > 1:
-        raise ConfigError(
-            f"two different configurations of {name} match {group.directories[0]} equally well as "
-            f"its reference: {best[0].directories[0]} and {best[1].directories[0]}; "
-            "give only one of them"
-        )
-    return best[0]
 
 
 def _differences(config: dict[str, Any], reference: dict[str, Any]) -> list[str]:
@@ -177,6 +182,6 @@ def _differences(config: dict[str, Any], reference: dict[str, Any]) -> list[str]
     ]
 
 
-def _near_sentence(group: Group, candidate: Group) -> str:
-    reasons = "; ".join(_mismatches(group, candidate))
-    return f"{candidate.directories[0]} is no reference for {candidate.tasks[0]}: {reasons}."
+def _near_sentence(group: Group, task: int, candidate: Group) -> str:
+    reasons = "; ".join(mismatches(group, task, candidate))
+    return f"{candidate.directories[0]} is no reference for {group.tasks[task]}: {reasons}."

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from clrl.config.scores import Score
+from clrl.config.scores import window as default_window
 from clrl.results import metrics
 from clrl.results.groups import Group
 from clrl.results.references import References
@@ -31,6 +32,7 @@ class Measured:
         label: the method, with the settings that tell the row apart.
         group: the runs.
         references: their references.
+        window: evaluations that are averaged at the end of a block and of the run.
         performance, forgetting, backward_transfer, forward_transfer: means over tasks and seeds.
             Where tasks are interleaved only performance is defined.
         ranges: [N, 2] scores between which each task is learned; NaN where that is not known.
@@ -42,6 +44,7 @@ class Measured:
     label: str
     group: Group
     references: References
+    window: int
     performance: Estimate
     forgetting: Estimate
     backward_transfer: Estimate
@@ -76,7 +79,7 @@ class Measured:
         """Return everything at full precision, with the numbers per task and per seed."""
         scores = self.group.scores
         boundaries, task_id = made_use_of(self.group.config)
-        forgotten = _forgotten(self.group)
+        forgotten = _forgotten(self.group, self.window)
         return {
             "label": self.label,
             "method": self.group.method,
@@ -88,8 +91,8 @@ class Measured:
             "uses_task_id": task_id,
             "performance": {
                 **self.performance.json(),
-                "per_task": metrics.final_score(scores).mean(axis=0),
-                "per_seed": metrics.performance(scores),
+                "per_task": metrics.final_score(scores, self.window).mean(axis=0),
+                "per_seed": metrics.performance(scores, self.window),
                 "last_evaluation": metrics.performance(scores, window=1).mean(),
             },
             "forgetting": {
@@ -101,7 +104,7 @@ class Measured:
             },
             "backward_transfer": {
                 **self.backward_transfer.json(),
-                "per_seed": _backward_transfer(self.group),
+                "per_seed": _backward_transfer(self.group, self.window),
             },
             "auc": None if self.group.interleaved else metrics.auc(scores),
             **({} if self.group.score.bounds else {"normalised_performance": self._share_json()}),
@@ -110,7 +113,7 @@ class Measured:
         }
 
     def _share_json(self) -> dict[str, Any]:
-        shares = _shares(self.group, self.ranges)
+        shares = _shares(self.group, self.ranges, self.window)
         return {
             **self.share.json(),
             "per_task": shares.mean(axis=0),
@@ -119,7 +122,7 @@ class Measured:
         }
 
     def _transfer_json(self) -> dict[str, Any]:
-        groups = self.references.groups
+        groups = self.references.by_name
         values: dict[str, Any] = {
             **self.forward_transfer.json(),
             "first_half": self.halves[0].json(),
@@ -127,7 +130,7 @@ class Measured:
             "reference_seeds": {name: group.seeds for name, group in groups.items()},
             "reference_directories": {name: group.directories for name, group in groups.items()},
             "reference_auc": {n: metrics.auc(group.scores)[:, 0] for n, group in groups.items()},
-            "missing_references": self.references.missing,
+            "missing_references": self.references.lacking,
             "learner_differences": self.references.differences,
         }
         if self.transfer:
@@ -154,13 +157,24 @@ def columns(score: Score, halves: bool) -> list[str]:
     ]
 
 
-def measure(group: Group, label: str, references: References) -> Measured:
-    """Measure one group of runs; forward transfer is undefined if a reference is missing."""
+def measure(
+    group: Group, label: str, references: References, window: int | None = None
+) -> Measured:
+    """Measure one group of runs; forward transfer is undefined if a reference is missing.
+
+    Args:
+        group: the runs.
+        label: what the row is called.
+        references: the runs of its single tasks.
+        window: evaluations that are averaged; by default a tenth of a task's.
+    """
+    if window is None:
+        window = default_window(metrics.evals_per_task(group.scores))
     scores, half = group.scores, len(group.tasks) // 2
-    ranges = references.ranges(group)
+    ranges = references.ranges(group, window)
     transfer, parts = None, [UNDEFINED] * 3
     if not references.missing and not group.interleaved:
-        own, areas = metrics.auc(scores), references.areas(group.tasks)
+        own, areas = metrics.auc(scores), references.areas()
         gained = float((own.mean(axis=0) - areas.mean(axis=0)).mean())
         own, areas = metrics.normalised(own, ranges), metrics.normalised(areas, ranges)
         transfer = replace(metrics.forward_transfer(own, areas), unnormalized=gained)
@@ -169,37 +183,39 @@ def measure(group: Group, label: str, references: References) -> Measured:
             for part in (slice(None), slice(0, half), slice(half, None))
         ]
     unknown = bool(np.isnan(ranges).any())  # a reference is missing: the mean would be of others
+    shares = metrics.mean_of_defined(_shares(group, ranges, window))
     return Measured(
         label=label,
         group=group,
         references=references,
-        performance=estimate(metrics.performance(scores)),
-        forgetting=estimate(_forgotten(group).mean(axis=1)),
-        backward_transfer=estimate(_backward_transfer(group)),
+        window=window,
+        performance=estimate(metrics.performance(scores, window)),
+        forgetting=estimate(_forgotten(group, window).mean(axis=1)),
+        backward_transfer=estimate(_backward_transfer(group, window)),
         forward_transfer=parts[0],
         ranges=ranges,
-        share=UNDEFINED if unknown else estimate(metrics.mean_of_defined(_shares(group, ranges))),
+        share=UNDEFINED if unknown else estimate(shares),
         halves=(parts[1], parts[2]),
         transfer=transfer,
     )
 
 
-def _shares(group: Group, ranges: np.ndarray) -> np.ndarray:
+def _shares(group: Group, ranges: np.ndarray, window: int) -> np.ndarray:
     """Return every task's score at the end of the run as a share of its range, [S, N]."""
-    return metrics.normalised(metrics.final_score(group.scores), ranges)
+    return metrics.normalised(metrics.final_score(group.scores, window), ranges)
 
 
-def _forgotten(group: Group, window: int = metrics.WINDOW) -> np.ndarray:
+def _forgotten(group: Group, window: int) -> np.ndarray:
     """Return forgetting [S, N]; NaN where tasks are interleaved."""
     if group.interleaved:
         return np.full((len(group.seeds), len(group.tasks)), np.nan)
     return metrics.forgetting(group.scores, window)
 
 
-def _backward_transfer(group: Group) -> np.ndarray:
+def _backward_transfer(group: Group, window: int) -> np.ndarray:
     if group.interleaved:
         return np.full(len(group.seeds), np.nan)
-    return metrics.backward_transfer(group.scores)
+    return metrics.backward_transfer(group.scores, window)
 
 
 def _forward(own: np.ndarray, areas: np.ndarray) -> Estimate:

@@ -145,9 +145,19 @@ def load_trained(
     if not found or (task is not None and task not in found):
         what = "no task" if task is None else f"task {task}"
         raise ConfigError(f"{directory}: {what} is finished, so there is no policy of it")
-    trained = BUILDERS[config.learner_name](config, env)
+    trained = BUILDERS[config.learner_name](_placed_here(config), env)
     trained.load_policy_state(read_tensors(found[max(found) if task is None else task]))
     return trained
+
+
+def _placed_here(config: RunConfig) -> RunConfig:
+    """Return a configuration whose device is there: a policy may come from another machine."""
+    try:
+        config.placement.check_device()
+    except ConfigError:
+        placement = dataclasses.replace(config.placement, device="auto")
+        return dataclasses.replace(config, placement=placement)
+    return config
 
 
 def describe(

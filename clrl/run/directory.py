@@ -20,6 +20,7 @@ import torch
 from clrl.config.run import RunConfig
 from clrl.config.schema import CONFIG_FILE, MAY_CHANGE_ON_RESUME, stored_config
 from clrl.errors import ConfigError
+from clrl.machine.processor import gpu_model, processor_model
 from clrl.results.reading import RUN_FILE, read_info
 from clrl.run.checkpoint import write_file
 
@@ -81,17 +82,30 @@ class RunFile:
 
 
 def machine(device: str) -> dict[str, Any]:
-    """Return what a bit-exact continuation needs: versions, the CPU's capability, the device."""
+    """Return what a bit-exact continuation needs, and the names of processor and GPU."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     versions["python"] = platform.python_version()
     capability = torch.backends.cpu.get_cpu_capability()
-    return {"versions": versions, "cpu_capability": capability, "device": device}
+    return {"versions": versions, "cpu_capability": capability, "device": device,
+            "processor": processor_model(), "gpu": gpu_model(device)}  # fmt: skip
+
+
+def history(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return where a run comes from: its start stays, and continuations are listed."""
+    if not before:
+        return now
+    return {"continued": [*before.get("continued", []), now]}
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return what changed between two `machine()` records, one phrase each."""
+    """Return what changed between two records of what decides the last bits, one phrase each."""
     old, new = (
-        {**r.get("versions", {}), "CPU": r.get("cpu_capability"), "device": r.get("device")}
+        {
+            **r.get("versions", {}),
+            "CPU": r.get("cpu_capability"),
+            "device": r.get("device"),
+            "matmul": r.get("matmul", now.get("matmul")),
+        }
         for r in (before, now)
     )
     return [f"{k} {old.get(k)} -> {new.get(k)}" for k in sorted(new) if old.get(k) != new.get(k)]

@@ -49,7 +49,14 @@ class Policy(Protocol):
 
 @dataclass
 class Episode:
-    """One episode of one seed, and what it came to."""
+    """One episode of one seed, and what it came to.
+
+    Attributes:
+        success: whether any step succeeded, 0 or 1: None if the world reported nothing, NaN if
+            what it reported is no success.
+        success_last: the same of the last step.
+        total: return of the episode, without steps whose simulation blew up.
+    """
 
     seed: int
     mode: str
@@ -61,11 +68,14 @@ class Episode:
 
     def count(self, reward: float, info: dict[str, Any], over: bool, stop: bool) -> None:
         """Take one step's outcome in; success stays unknown until the world reports it."""
-        if "success" in info or self.success is not None:
-            self.success_last = float(info.get("success", 0.0) > 0)
-            self.success = max(self.success or 0.0, self.success_last)
-        self.total += reward
-        self.over = over or (stop and bool(self.success))
+        reported = _success(info.get("success"))
+        if reported is not None or self.success is not None:
+            self.success_last = reported or 0.0
+            known = (self.success or 0.0, self.success_last)
+            self.success = 1.0 if 1.0 in known else sum(known)  # NaN stays, until there is a 1
+        if not info.get("sim_warning"):
+            self.total += reward
+        self.over = over or (stop and self.success == 1.0)
 
 
 def evaluate(
@@ -195,19 +205,36 @@ def _rows(
                 continue
             row = {"step": step, "task": task, "task_name": name, "seed": some[0].seed,
                    "mode": mode, "episodes": len(some),
-                   "success": _mean([e.success for e in some]),
-                   "success_last": _mean([e.success_last for e in some]),
-                   "return": float(np.mean([e.total for e in some]))}  # fmt: skip
+                   "success": mean_or_null([e.success for e in some]),
+                   "success_last": mean_or_null([e.success_last for e in some]),
+                   "return": mean_or_null([e.total for e in some])}  # fmt: skip
             rows.append(row | ({"success_last": None, "return": None} if how.stop_at_success
                                else {}))  # fmt: skip
     return rows
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    """Return a mean; None where nothing is known, and 0 for single episodes of which nothing is."""
+def mean_or_null(values: Sequence[float | None]) -> float | None:
+    """Return a mean over episodes as a record has it.
+
+    None (JSON's null) where no episode says anything, or where one says what is not finite: the
+    mean of the others would be another number. A single episode without a word on success did not
+    succeed, if others of its world have one.
+    """
     if all(value is None for value in values):
         return None
-    return float(np.mean([value or 0.0 for value in values]))
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(np.mean([value or 0.0 for value in values]))
+    return mean if math.isfinite(mean) else None
+
+
+def _success(value: Any) -> float | None:
+    """Return a reported success as 0 or 1; None without one, NaN for what is no rate."""
+    if value is None:
+        return None
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "biuf" or not 0 <= array.item() <= 1:
+        return math.nan
+    return float(array.item() > 0)
 
 
 def _size(space: gym.Space) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from clrl.agents.learner import Learner
 from clrl.results.record import Record
-from clrl.run.evaluator import Row
+from clrl.run.evaluator import Row, mean_or_null
 from clrl.run.trainable import Infos
 
 
@@ -20,6 +20,9 @@ class Mirror(Protocol):
 
     def metrics(self, rows: Sequence[Row]) -> None:
         """Take rows of `metrics.jsonl`."""
+
+    def say(self, text: str) -> None:
+        """Take a line for the screen and `log.txt`."""
 
 
 class Progress:
@@ -61,8 +64,8 @@ class Progress:
             self.sim_warnings += bool(info.get("sim_warning", False))
             if "episode" in info:
                 episode, success = info["episode"], info.get("is_success")
-                finished.append([float(episode["r"]), float(episode["l"]),
-                                 None if success is None else float(success)])  # fmt: skip
+                numbers = (episode["r"], episode["l"], success)
+                finished.append([None if n is None else _finite(float(n)) for n in numbers])
         if self.learner.num_timesteps % self.log_every == 0:
             self.write()
 
@@ -72,10 +75,11 @@ class Progress:
         step = self.learner.num_timesteps
         rows = []
         for s, (seed, finished) in enumerate(zip(self.learner.seeds, self.episodes, strict=True)):
-            means = [_mean(column) for column in zip(*finished, strict=True)] or [None] * 3
+            returns, lengths, successes = zip(*finished, strict=True) if finished else ((),) * 3
             rows.append({"step": step, "task": self.task_at(step), "seed": seed,
-                         "episodes": len(finished), "return_mean": means[0],
-                         "length_mean": means[1], "success_mean": means[2],
+                         "episodes": len(finished), "return_mean": _mean_of_all(returns),
+                         "length_mean": _mean_of_all(lengths),
+                         "success_mean": mean_or_null(successes),
                          **{name: _finite(values[s]) for name, values in reports.items()}
                          })  # fmt: skip
             finished.clear()
@@ -83,10 +87,9 @@ class Progress:
         self.mirror.train(rows)
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    """Return the mean of what is known."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def _mean_of_all(values: Sequence[float | None]) -> float | None:
+    """Return the mean of numbers that every episode has; None if one of them is not finite."""
+    return None if None in values else mean_or_null(values)
 
 
 def _finite(value: float) -> float | None:

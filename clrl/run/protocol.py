@@ -15,8 +15,10 @@ from clrl import errors
 from clrl.agents.learner import Learner, NonFinite
 from clrl.config.evaluation import Evaluation
 from clrl.config.run import RunConfig
+from clrl.envs.contract.answers import BrokenWorld
 from clrl.errors import ConfigError, DamagedData
 from clrl.machine import processor as compute
+from clrl.machine.origin import origin
 from clrl.machine.resources import check_resources
 from clrl.machine.signals import Signals
 from clrl.results.reading import RunData, WorldNumbers, read_run
@@ -27,12 +29,13 @@ from clrl.run.directory import (
     RunFile,
     check_directory,
     differences,
+    history,
     machine,
     owned,
     write_config,
 )
 from clrl.run.evaluator import Row
-from clrl.run.examination import check_worlds_of, examine, write_worlds
+from clrl.run.examination import check_worlds_of, cut_episodes, examine, write_worlds
 from clrl.run.loop import Loop, check_version, closing
 from clrl.run.progress import Mirror
 from clrl.run.trainable import Trainable
@@ -42,6 +45,7 @@ CODES = {
     ConfigError: errors.CONFIG,
     DamagedData: errors.DAMAGED,
     NonFinite: errors.FAULT,
+    BrokenWorld: errors.FAULT,
 }
 
 
@@ -54,14 +58,20 @@ class Silent:
     def metrics(self, rows: Sequence[Row]) -> None:
         """Do nothing."""
 
+    def say(self, text: str) -> None:
+        """Do nothing."""
 
-def run(config: RunConfig, directory: Path, logger: Mirror) -> int:
+
+def run(
+    config: RunConfig, directory: Path, logger: Mirror, words: Sequence[str] | None = None
+) -> int:
     """Start the run of a directory, continue it, or find it complete.
 
     Args:
         config: what to run.
         directory: where; made if it is not there.
         logger: gets every row that is recorded.
+        words: the command line; by default that of this process.
 
     Returns:
         an exit code of `clrl.errors`; what went wrong is written to standard error.
@@ -76,15 +86,18 @@ def run(config: RunConfig, directory: Path, logger: Mirror) -> int:
         worlds = None
         if config.sequence.probed or RunFile(directory).values.get("state") != "complete":
             check_directory(config, directory)
+            placement.check_device()
             worlds = examined(config)  # before the directory is made
             check_worlds_of(directory, worlds)
         with Signals() as signals, owned(directory), _threads(placement.threads):
-            done = _attempt(config, directory, logger, signals, make, worlds, placement.matmul)
+            done = _attempt(
+                config, directory, logger, signals, make, worlds, placement.matmul, words
+            )
         print(f"{directory}: {'complete' if done else 'was complete already'}")
         return errors.OK
     except KeyboardInterrupt as stop:
         return errors.say(f"interrupted {stop}; the same command goes on", errors.INTERRUPTED)
-    except (Busy, ConfigError, DamagedData, NonFinite) as error:
+    except tuple(CODES) as error:
         return errors.say(str(error), CODES[type(error)])
     except Exception:
         return errors.say(traceback.format_exc(), errors.FAULT)
@@ -118,6 +131,7 @@ def train(
         DamagedData: it cannot be continued.
         Busy: another process owns it.
         NonFinite: training broke down; the last checkpoint is from before.
+        BrokenWorld: a world returned what it may not return.
         KeyboardInterrupt: a signal came; the run is saved.
         ValueError: the learner has trained already, or its worlds are of another kind.
     """
@@ -141,6 +155,7 @@ def _attempt(
     make: Callable[[], Trainable],
     worlds: WorldNumbers | None,
     matmul: str | None = None,
+    words: Sequence[str] | None = None,
 ) -> bool:
     """Bring the run of a directory to its end; return False if there was nothing left to do."""
     with signals.raising():
@@ -157,6 +172,10 @@ def _attempt(
         for folder in (".", "checkpoints", "tasks"):
             remove_leftovers(directory / folder)
         facts = _facts(run_file, checkpoint, matmul, trained.learner)
+        mirror.say(_where(facts))
+        if worlds is not None and (text := cut_episodes(trained.sequences)) is not None:
+            mirror.say(text)
+        facts |= history(run_file.values, origin(words))
         loop = Loop(config, trained, directory, run_file, signals, mirror)
     with closing(loop), _state(run_file, loop, facts):
         loop.go(checkpoint)
@@ -166,23 +185,34 @@ def _attempt(
 def _facts(
     run_file: RunFile, checkpoint: Checkpoint | None, matmul: str | None, learner: Any
 ) -> dict[str, Any]:
-    """Return what `run.json` says of this process; sets the matrix product."""
-    device = str(getattr(learner, "device", "cpu"))
+    """Return what `run.json` says of this process; sets the matrix product if one is named."""
+    device, before = str(getattr(learner, "device", "cpu")), run_file.values
+    if matmul == "auto":
+        settings = learner.settings
+        matmul = compute.best_matmul(device, settings.batch_size, max(settings.hidden_sizes))
+    if matmul is not None:
+        # Two products differ in their last bits: a run keeps the one it started with.
+        kept = before.get("matmul") or matmul
+        on_cpu = device.startswith("cpu") and kept in compute.MATMULS
+        compute.use_matmul(matmul := kept if on_cpu else "default")
     facts = machine(device) | {"threads": torch.get_num_threads()}
-    before = run_file.values
+    facts["matmul"] = matmul or compute.chosen_matmul()
     if checkpoint is not None and (changes := differences(before, facts)):
         warnings.warn(f"going on, but not bit for bit: {', '.join(changes)}", stacklevel=2)
         facts["resumed_inexact"] = True
     else:
         facts["resumed_inexact"] = before.get("resumed_inexact", False)
-    if matmul is not None:
-        # Two products differ in their last bits: a run keeps the one it started with.
-        if matmul == "auto":
-            settings = learner.settings
-            matmul = compute.best_matmul(settings.batch_size, max(settings.hidden_sizes))
-        facts["matmul"] = before.get("matmul") or matmul
-        compute.use_matmul(facts["matmul"])
     return facts
+
+
+def _where(facts: dict[str, Any]) -> str:
+    """Return the first line of a log: what computes, and how."""
+    device, threads = facts["device"], facts["threads"]
+    model = facts["gpu"] or facts["processor"]
+    return (
+        f"device {device} ({model}), {threads} thread{'s' * (threads != 1)}, "
+        f"matrix product {facts['matmul']}"
+    )
 
 
 @contextmanager

@@ -25,7 +25,8 @@ class RunLogger:
 
     On a terminal there is a bar with task, speed and the time that is left, and a line for every
     evaluation above it; elsewhere only the lines. The lines also go to `log.txt`, which is opened
-    with the first row: the run directory belongs to the run by then.
+    with the first row: the run directory belongs to the run by then. Lines from before are kept for
+    it until then.
 
     Args:
         config: the run's configuration.
@@ -47,6 +48,7 @@ class RunLogger:
         self._turns = config.method.interleaved
         self._first: tuple[int, float] | None = None  # step and time of the first row
         self._log: TextIO | None = None
+        self._early: list[str] = []  # lines said before there is a log
         self._progress: Progress | None = None
         self._bar = TaskID(0)
         self._wandb = WandbMirror(config, directory, self.say)
@@ -81,6 +83,8 @@ class RunLogger:
                 self.stream = None
         if self._log is not None:
             print(text, file=self._log, flush=True)
+        elif self._first is None:
+            self._early.append(text)
 
     def close(self) -> None:
         """Take the bar away and close everything; waits a few seconds for wandb at most."""
@@ -97,6 +101,9 @@ class RunLogger:
         if self._first is None:
             self._first = step, self.clock()
             self._log = open(self.directory / LOG_FILE, "a", encoding="utf-8")  # noqa: SIM115
+            for text in self._early:
+                print(text, file=self._log, flush=True)
+            self._early = []
             self._wandb.start()
             if self.stream is not None and self.stream.isatty():
                 self._open_bar()
@@ -122,18 +129,23 @@ class RunLogger:
         return f"task {task} {self.schedule.names[task]}"
 
     def _scores(self, rows: Sequence[dict[str, Any]], step: int) -> str:
-        """Return the current task's score, and that of all where all were evaluated."""
+        """Return the current task's score, and that of all where all were evaluated.
+
+        It is the return where no episode reported the success that was asked for.
+        """
         modes = {row["mode"] for row in rows}
         mode = self.score.mode if self.score.mode in modes else rows[0]["mode"]
+        silent = all(row.get(self.score.key) is None for row in rows)
+        score = SCORES["return"] if silent and self.score.name == "success" else self.score
         of_task: dict[int, list[float]] = {}
         for row in rows:
             if row["mode"] == mode:
-                value = row.get(self.score.key)
+                value = row.get(score.key)
                 of_task.setdefault(row["task"], []).append(math.nan if value is None else value)
         means = {task: _mean(values) for task, values in of_task.items()}
         own = means.get(self.schedule.task_at(step), math.nan)
         own = _mean(means.values()) if self._turns else own
-        text = f"{self._task(step)}: {self.score.name} {own:.2f}"
+        text = f"{self._task(step)}: {score.name} {own:.2f}"
         if len(means) > 1:
             text += "" if self._turns else f" | mean {_mean(means.values()):.2f}"
             if len(means) <= MAX_LISTED:

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from clrl.config.scores import WINDOW, Score
+from clrl.config.scores import Score, window
+from clrl.results.apart import set_apart
 from clrl.results.groups import (
     Group,
     by_sequence,
@@ -22,8 +23,8 @@ from clrl.results.groups import (
     whole_and_short,
 )
 from clrl.results.metrics import evals_per_task
+from clrl.results.notes import averaged
 from clrl.results.reading import RunData, find_runs, read_run
-from clrl.results.references import set_apart
 from clrl.results.statistics import curve_intervals, fresh_sampler
 from clrl.show.diagnostics import diagnostics
 from clrl.show.panels import average_performance_panels, task_score_panels
@@ -187,14 +188,15 @@ def task_matrix(groups: Sequence[Group]) -> Figure:
         axes.set_ylabel("after steps" if group.interleaved else "after training on", fontsize=9)
         axes.set_xlabel(f"{score.name} of", fontsize=9)
     figure.colorbar(image, ax=panels, shrink=0.6, aspect=30, label=score.name)
-    title = f"{score.name.capitalize()} of every task after each task"
-    heading(figure, title)
-    window = min(WINDOW, evals_per_task(groups[0].scores))
-    average = f"last {window} evaluations" if window > 1 else "last evaluation"
+    n = evals_per_task(groups[0].scores)
+    average = averaged(window(n))
+    heading(
+        figure, f"{score.name.capitalize()} of every task after each task: {average} of a block"
+    )
     _caption(
         figure, [],
-        f"Mean over seeds (n) and the {average} of each block. Above the diagonal: tasks "
-        "not trained yet. Grey: not evaluated." + _turns(groups),
+        f"Mean over seeds (n). Each block has {n} evaluation{'s' * (n > 1)}. Above the diagonal: "
+        "tasks not trained yet. Grey: not evaluated." + _turns(groups),
     )  # fmt: skip
     return figure
 
@@ -203,7 +205,7 @@ def _score_after(group: Group) -> np.ndarray:
     """Return the score of task i (column) over the last evaluations of block k (row), [N, N]."""
     n, tasks = evals_per_task(group.scores), len(group.tasks)
     blocks = group.scores.reshape(len(group.seeds), tasks, n, tasks)
-    return blocks[:, :, -min(WINDOW, n) :].mean(axis=(0, 2))
+    return blocks[:, :, -window(n) :].mean(axis=(0, 2))
 
 
 def _numbers(axes: Axes, score: Score, matrix: np.ndarray, dark: float) -> None:

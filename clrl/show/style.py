@@ -39,6 +39,7 @@ def legend(figure: Figure, axes: Axes, title: str) -> None:
 
 def heading(figure: Figure, title: str) -> None:
     """Write the title of a figure without a legend."""
+    title = textwrap.fill(title, int(figure.get_figwidth() * 9.5))
     figure.suptitle(title, fontweight="bold", fontsize=12, ha="left", x=0.01)
 
 
@@ -56,7 +57,7 @@ def source(score: Score) -> str:
 def score_axis(axes: Axes, score: Score) -> None:
     """Let rates be seen from 0 to 1, and numbers without bounds as far as they go."""
     if score.bounds is not None:
-        axes.set_ylim(score.bounds[0], score.bounds[1] + 0.01)
+        axes.set_ylim(score.bounds[0] - 0.015, score.bounds[1] + 0.015)  # room for lines at both
 
 
 def colours_of(score: Score, values: Sequence[np.ndarray]) -> dict[str, Any]:

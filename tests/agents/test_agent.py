@@ -15,6 +15,7 @@ from tests.agents.tiny import (
     differences,
     method,
     sac,
+    seen,
     sequence,
     total_differences,
     vec,
@@ -97,7 +98,7 @@ def test_a_transition_of_a_broken_simulation_is_left_out_for_its_seed_only() -> 
 def test_no_global_generator_is_touched() -> None:
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     agent = sac(method=method("ewc"), seeds=(0, 1)).learn(70)
-    agent.predict(np.zeros((2, 5), np.float32))
+    agent.predict(seen(2))
     agent.take(0)
     after = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     assert before[0] == after[0]
@@ -114,9 +115,9 @@ def test_global_generators_do_not_matter() -> None:
 
 def test_predict_keeps_shapes_at_one_seed() -> None:
     agent = sac()
-    assert agent.predict(np.zeros(5, np.float32))[0].shape == (2,)
-    assert agent.predict(np.zeros((1, 5), np.float32))[0].shape == (1, 2)
-    actions, state = agent.predict(np.zeros((7, 5), np.float32))
+    assert agent.predict(seen())[0].shape == (2,)
+    assert agent.predict(seen(1))[0].shape == (1, 2)
+    actions, state = agent.predict(seen(7))
     assert actions.shape == (7, 2) and state is None
     assert (actions >= -2).all() and (actions <= 1).all()
 
@@ -144,7 +145,7 @@ def test_predicting_never_changes_training() -> None:
         agent.learn(40)
         if agent is second:
             for _ in range(7):
-                agent.predict(np.zeros((3, 5), np.float32))
+                agent.predict(seen(3))
         agent.learn(40)
     assert differences(first.state_dict(), second.state_dict()) == ["streams"]
     streams = [agent.streams.state() for agent in (first, second)]
@@ -154,6 +155,7 @@ def test_predicting_never_changes_training() -> None:
 def test_act_is_deterministic_where_asked() -> None:
     agent = sac(seeds=(0, 1))
     obs = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
+    obs[..., 3:] = [1, 0]
     noise = np.ones((2, 3, 2), np.float32)
     mode = agent.act(obs, True)
     mixed = agent.act(obs, np.array([True, False, True]), noise)

@@ -4,7 +4,10 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
+import numpy as np
 import pytest
+from gymnasium.spaces import Box
 from stable_baselines3.common.callbacks import (
     BaseCallback,
     CallbackList,
@@ -15,6 +18,8 @@ from stable_baselines3.common.callbacks import (
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+from clrl.agents.methods.ewc import EWC
+from clrl.agents.ppo import ContinualPPO
 from clrl.agents.sac import ContinualSAC
 from tests.agents.telling import TellingWorld, telling
 from tests.agents.tiny import (
@@ -189,3 +194,151 @@ def test_seeds_in_different_tasks_are_refused() -> None:
     mixed = DummyVecEnv([lambda: TellingWorld("boundaries"), lambda: TellingWorld("nothing")])
     with pytest.raises(ValueError, match="reveals of the environments is .*one value for all"):
         sac(mixed, seeds=(4, 2))
+
+
+class Plain(gym.Env):
+    """Numbers between bounds, with attributes of its own."""
+
+    def __init__(self, low: Any = -1.0, high: Any = 1.0, size: int = 4, **own: Any) -> None:
+        self.observation_space = Box(np.float32(low), np.float32(high), (size,), np.float32)
+        self.action_space = Box(-1.0, 1.0, (1,), np.float32)
+        for name, value in own.items():
+            setattr(self, name, value)
+
+    def observation(self) -> Any:
+        return self.observation_space.sample() * np.float32(0.5)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return self.observation(), {}
+
+    def step(self, action: np.ndarray) -> Any:
+        return self.observation(), 0.0, False, False, {}
+
+
+@pytest.mark.parametrize("kind", [ContinualSAC, ContinualPPO])
+@pytest.mark.parametrize(
+    "n, low, high", [(2, -1, 1), (4, 0, 1), (10, -1, 1), (300, 0, 1), (np.int64(3), 0, 2)]
+)
+def test_an_attribute_that_happens_to_be_called_n_tasks_eats_nothing(
+    kind: Any, n: int, low: float, high: float
+) -> None:
+    with pytest.warns(UserWarning, match=f"n_tasks of the environment is {n}, but the last {n}"):
+        agent = kind(Plain(low, high, n_tasks=n), device="cpu")
+    assert agent.n_tasks == 1 and agent.spaces.feature_dim == 4
+    agent.learn(5)
+    assert agent.task == 0
+
+
+@pytest.mark.parametrize("n", [0, -1, 40_000, 2.0, True, "2", None, [2]])
+def test_an_attribute_n_tasks_that_is_no_number_of_tasks_is_refused(n: Any) -> None:
+    with pytest.raises(ValueError, match="n_tasks is .*(whole number|allowed are 1 to 32768)"):
+        ContinualSAC(Plain(n_tasks=n), device="cpu")
+
+
+@pytest.mark.parametrize("own", [{"n_tasks": 2}, {"n_tasks": 2, "reveals": "task"}])
+def test_what_is_no_one_hot_is_refused_in_training_and_prediction(own: dict[str, Any]) -> None:
+    agent = ContinualSAC(Plain(0, 1, **own), device="cpu")
+    for use in (lambda: agent.learn(3), lambda: agent.predict(np.full(4, 0.5, np.float32))):
+        with pytest.raises(ValueError, match="n_tasks of the environment is 2, so an observation"):
+            use()
+    with pytest.raises(ValueError, match="has 2 numbers; needed are more than 2"):
+        ContinualSAC(Plain(size=2, n_tasks=2, reveals="task"), device="cpu")
+
+
+ENV = Plain()
+
+
+@pytest.mark.parametrize("kind", [ContinualSAC, ContinualPPO])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("MlpPolicy", ENV), "env is 'MlpPolicy'; needed is .* there is none for a policy"),
+        (("MlpPolicy", "Pendulum-v1"), "env is 'MlpPolicy'"),
+        (("Pendulum-v0x",), "env is 'Pendulum-v0x'; needed is a Gymnasium environment"),
+        ((Plain,), "env is <class .*; needed is a Gymnasium environment"),
+        ((lambda: ENV,), "env is <function .*; needed is a Gymnasium environment"),
+        (([ENV],), "env is .*; needed is a Gymnasium environment"),
+        ((ENV, EWC), r"method is the class EWC; needed is an object of a method, EWC\(\)"),
+        ((ENV, "ewc"), r"method is 'ewc'; needed is an object of a method, such as EWC\(\)"),
+        ((ENV, ENV), "method is an environment; needed is an object of a method; the envir"),
+        ((ENV, dict), "method is the class dict; needed is an object of a method, such as"),
+        ((ENV, 3), "method is 3; needed is an object"),
+    ],
+)
+def test_the_first_line_of_a_newcomer_is_answered(
+    kind: Any, arguments: tuple[Any, ...], message: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        kind(*arguments)
+
+
+class Broken(Plain):
+    """An environment that keeps to another interface in one place."""
+
+    def __init__(self, reset: Any = None, step: Any = None, observation: Any = None) -> None:
+        super().__init__(size=2)
+        self._reset, self._step, self._observation = reset, step, observation
+
+    def observation(self) -> Any:
+        return super().observation() if self._observation is None else self._observation
+
+    def reset(self, **keywords: Any) -> Any:
+        result = super().reset(**keywords)
+        return result if self._reset is None else self._reset
+
+    def step(self, action: np.ndarray) -> Any:
+        return super().step(action) if self._step is None else self._step
+
+
+TWO = np.zeros(2, np.float32)
+
+
+@pytest.mark.parametrize(
+    "broken, message",
+    [
+        (Broken(reset=TWO), r"reset\(\) of .* returned a ndarray; needed is \(observation, info\)"),
+        (Broken(reset=(TWO, TWO)), r"reset\(\) of .* returned a tuple of 2; needed is"),
+        (Broken(reset=(TWO, {}, {})), r"reset\(\) of .* returned a tuple of 3; needed is"),
+        (Broken(step=(TWO, 0.0, False, {})), r"step\(\) of .* returned a tuple of 4; needed is"),
+        (Broken(step=TWO), r"step\(\) of .* returned a ndarray; needed is"),
+        (Broken(observation=np.zeros(1)), r"has the shape \(1,\); needed is \(2,\)"),
+        (Broken(observation=np.zeros((1, 2))), r"has the shape \(1, 2\); needed is \(2,\)"),
+        (Broken(observation=0.5), r"has the shape \(\); needed is \(2,\)"),
+    ],
+)
+def test_an_environment_of_another_interface_is_refused(broken: Broken, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ContinualSAC(broken, device="cpu").learn(5)
+
+
+@pytest.mark.parametrize("seeds", [[1, 0], [5, 3]])
+def test_environments_in_another_order_than_the_seeds_are_refused(seeds: list[int]) -> None:
+    env = vec(2)
+    env._seeds = seeds[::-1]
+    with pytest.raises(ValueError, match="have the seeds .* both must be in the same order"):
+        ContinualSAC(env, seeds=seeds, **SETTINGS)
+    env._seeds = list(seeds)
+    assert ContinualSAC(env, seeds=seeds, **SETTINGS).seeds == tuple(seeds)
+
+
+@pytest.mark.parametrize("seeds", [(1.5,), ("1",), (True,), (None,), (np.float64(1),)])
+def test_seeds_are_whole_numbers(seeds: Any) -> None:
+    with pytest.raises(ValueError, match="seeds is .*; it must be a whole number"):
+        ContinualSAC(vec(), seeds=seeds, **SETTINGS)
+
+
+def test_seeds_of_numpy_are_plain_numbers() -> None:
+    for seeds in (np.arange(2), [np.int64(0), np.int8(1)], range(2), np.array([0, 1]).tolist()):
+        found = ContinualSAC(vec(2), seeds=seeds, **SETTINGS).seeds
+        assert found == (0, 1) and all(type(seed) is int for seed in found)
+
+
+@pytest.mark.parametrize("steps", [-1, 2.5, float("nan"), float("inf"), "10", None, True])
+def test_learning_for_no_number_of_steps_is_refused(steps: Any) -> None:
+    with pytest.raises(ValueError, match="total_timesteps is .*; it must be a whole number of at"):
+        sac().learn(steps)
+
+
+def test_learning_for_a_whole_number_of_any_type() -> None:
+    assert sac().learn(np.int64(3)).learn(1e1).learn(0).num_timesteps == 13  # type: ignore[arg-type]

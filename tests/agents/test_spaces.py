@@ -88,3 +88,172 @@ def test_an_observation_is_read_as_features_and_a_task() -> None:
 def test_an_observation_that_is_all_one_hot_is_refused() -> None:
     with pytest.raises(ValueError, match="has 3 numbers; needed are more than 3, the length"):
         TaskSpaces(Box(0, 1, (3,)), Box(-1, 1, (1,)), 3)
+
+
+FLOATS = (np.float16, np.float32, np.float64)
+BOUNDS: dict[str, tuple[Any, Any]] = {
+    "small": (-0.1, 0.1),
+    "asymmetric": (-2.0, 1.0),
+    "thin": (0.3, 0.3005),
+    "no width": (0.7, 0.7),
+    "each its own": ([-1.0, 0.0, -0.3], [0.7, 1e-3, 10.0]),
+    "wide": (-6e4, 6e4),
+}
+
+
+def bounded(bounds: str, dtype: Any) -> Box:
+    low, high = (np.full(3, bound) * np.ones(3) for bound in map(np.array, BOUNDS[bounds]))
+    return Box(low.astype(dtype), high.astype(dtype), dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_every_action_lies_in_the_space_in_its_own_type(bounds: str, dtype: Any) -> None:
+    box, rng = bounded(bounds, dtype), np.random.default_rng(0)
+    spaces = TaskSpaces(Box(-1, 1, (2,)), box)
+    corners = np.array([[1, -1, 1], [-1, 1, -1]], np.float32)
+    squashed = np.concatenate([corners, rng.uniform(-1, 1, (2000, 3)).astype(np.float32)])
+    drawn = np.concatenate([squashed, np.float32(1e30) * corners])
+    for actions in (spaces.to_env(squashed), spaces.clip(drawn)):
+        assert actions.dtype == dtype and all(map(box.contains, actions))
+    assert spaces.to_env(corners).tolist() == [
+        [box.high[0], box.low[1], box.high[2]], [box.low[0], box.high[1], box.low[2]]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_actions_of_float32_are_what_they_always_were(bounds: str) -> None:
+    box = bounded(bounds, np.float32)
+    actions = np.random.default_rng(1).uniform(-1, 1, (2000, 3)).astype(np.float32)
+    before = box.low + (actions + 1.0) * 0.5 * (box.high - box.low)
+    found = TaskSpaces(Box(-1, 1, (2,)), box).to_env(actions)
+    assert found.tobytes() == np.clip(before, box.low, box.high).tobytes()
+
+
+def test_actions_are_a_copy_whatever_is_done_to_them() -> None:
+    spaces, actions = spaces_of(), np.zeros((4, 2), np.float32)
+    for write in (spaces.to_env, spaces.clip, spaces.unclipped):
+        write(actions)[:] = 9.0
+    assert not actions.any()
+
+
+class Strict(gym.Env):
+    """Refuses actions that its space does not contain, and changes those that it gets."""
+
+    observation_space = Box(-1.0, 1.0, (2,), np.float32)
+
+    def __init__(self, action_space: Box, strict: bool = True) -> None:
+        self.action_space, self.strict = action_space, strict
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: np.ndarray) -> Any:
+        assert not self.strict or self.action_space.contains(action)
+        reward = float(action.sum())
+        action *= 0.5
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), reward, False, False, {}
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("bounds", ["small", "thin", "each its own"])
+@pytest.mark.parametrize("kind, settings", [(ContinualSAC, SETTINGS), (ContinualPPO, PPO_SETTINGS)])
+def test_agents_send_only_actions_of_the_space(
+    kind: Any, settings: dict[str, Any], bounds: str, dtype: Any
+) -> None:
+    box = bounded(bounds, dtype)
+    agent = kind(Strict(box), **settings).learn(40)
+    agent.flats[agent.protected_part].flat.mul_(30.0)  # until tanh is 1, and the noise too large
+    agent.learn(3)
+    obs = np.random.default_rng(0).uniform(-1, 1, (50, 2)).astype(np.float32)
+    actions, _ = agent.predict(obs)
+    assert actions.dtype == dtype and all(map(box.contains, actions))
+    assert box.contains(agent.predict(obs[0], deterministic=True)[0])
+
+
+def test_what_ppo_stores_is_what_it_drew_whatever_a_world_does_to_it() -> None:
+    stored = []
+    for box in (bounded("small", np.float32), bounded("wide", np.float32)):
+        agent = ContinualPPO(Strict(box, False), **PPO_SETTINGS, clip_actions=False).learn(8)
+        stored.append(agent.rollout.arrays["action"][:, :8].copy())
+    assert np.array_equal(*stored) and np.abs(stored[0]).max() > 0.5
+
+
+FINE = Box(-1.0, 1.0, (3,), np.float32)
+NO_BOXES = {
+    "discrete": gym.spaces.Discrete(4),
+    "multidiscrete": gym.spaces.MultiDiscrete([2, 3]),
+    "multibinary": gym.spaces.MultiBinary(3),
+    "dict": gym.spaces.Dict({"a": FINE}),
+    "tuple": gym.spaces.Tuple([FINE]),
+    "image": Box(0, 255, (64, 64, 3), np.uint8),
+    "axes": Box(-1.0, 1.0, (1, 3), np.float32),
+    "no axis": Box(-1.0, 1.0, (), np.float32),
+    "empty": Box(-1.0, 1.0, (0,), np.float32),
+    "whole numbers": Box(-2, 2, (3,), np.int64),
+    "bytes": Box(0, 255, (3,), np.uint8),
+}
+UNBOUNDED = {
+    "infinite": Box(-np.inf, np.inf, (2,), np.float32),
+    "half": Box(np.float32([-1, 0]), np.float32([1, np.inf])),
+    "huge": Box(-np.finfo(np.float32).max, np.finfo(np.float32).max, (2,), np.float32),
+    "beyond float32": Box(-1e39, 1e39, (2,), np.float64),
+}
+
+
+class Spaced(gym.Env):
+    def __init__(self, observation: gym.Space, action: gym.Space) -> None:
+        self.observation_space, self.action_space = observation, action
+
+
+@pytest.mark.parametrize("kind", [ContinualSAC, ContinualPPO])
+@pytest.mark.parametrize("name", NO_BOXES)
+def test_spaces_that_are_no_vectors_of_numbers_are_refused(kind: Any, name: str) -> None:
+    supported = "supported is a Box of one axis of floating-point numbers"
+    with pytest.raises(ValueError, match=f"action_space is .*{supported}"):
+        kind(Spaced(FINE, NO_BOXES[name]))
+    with pytest.raises(ValueError, match=f"observation_space is .*{supported}"):
+        kind(Spaced(NO_BOXES[name], FINE))
+
+
+@pytest.mark.parametrize("kind", [ContinualSAC, ContinualPPO])
+@pytest.mark.parametrize("name", UNBOUNDED)
+def test_actions_without_finite_bounds_are_refused(kind: Any, name: str) -> None:
+    with pytest.raises(ValueError, match="action_space is .*finite in float32"):
+        kind(Spaced(FINE, UNBOUNDED[name]))
+    assert kind(Spaced(UNBOUNDED[name], FINE)).n_tasks == 1  # observations may be unbounded
+
+
+@pytest.mark.parametrize("n", [True, 2.0, "2", None, np.array([2, 2]), np.bool_(True)])
+def test_a_number_of_tasks_that_is_none_is_refused(n: Any) -> None:
+    with pytest.raises(ValueError, match="n_tasks is .*it must be a whole number"):
+        task_dtype(n)
+
+
+@pytest.mark.parametrize(
+    "hot", [[0, 0, 0], [1, 1, 0], [0, 0.5, 0], [0, 2, 0], [1, 0, 1e-3], [0, 1, np.nan], [-1, 1, 1]]
+)
+def test_what_is_no_one_hot_is_refused(hot: list[float]) -> None:
+    obs = np.zeros((2, 4, 5))
+    obs[..., 3] = 1.0
+    spaces = spaces_of()
+    assert spaces.tasks(obs) == 1
+    obs[1, 2, 2:] = hot
+    with pytest.raises(ValueError, match="n_tasks of the environment is 3, so an observation must"):
+        spaces.tasks(obs)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (6,), (2, 4), (2, 6), (1, 2, 5), (5, 1)])
+def test_observations_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"Unexpected observation shape .*needed is \(5,\) for one"):
+        spaces_of().check_observation(np.zeros(shape))
+
+
+def test_observations_may_be_lists_but_no_dicts_nor_what_a_reset_returns() -> None:
+    spaces = spaces_of()
+    assert spaces.check_observation([0.0] * 5).shape == (5,)
+    assert spaces.check_observation([[0.0] * 5] * 3).shape == (3, 5)
+    for wrong in ({"a": np.zeros(5)}, (np.zeros(5), {})):
+        with pytest.raises(ValueError, match="observation is a (dict|tuple); needed is an array"):
+            spaces.check_observation(wrong)

@@ -107,6 +107,13 @@ def vec(
     return DummyVecEnv(makers)
 
 
+def seen(*rows: int, n_tasks: int = 2) -> np.ndarray:
+    """Return observations of a tiny task, [*rows, D]: zeros, and the one-hot of the first task."""
+    obs = np.zeros((*rows, OBS_DIM + n_tasks), np.float32)
+    obs[..., OBS_DIM] = 1.0
+    return obs
+
+
 def little(number: int) -> int:
     """Return little work in place of a published amount: 2 batches of 16, 30 examples."""
     return 30 if number > 1_000 else 16 if number > 100 else min(number, 2)

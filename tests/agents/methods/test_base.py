@@ -22,6 +22,13 @@ from tests.agents.tiny import (
 )
 
 
+@pytest.mark.parametrize("kl", [1e-3, 0.02, 10.0])
+def test_a_method_that_draws_its_weights_refuses_target_kl(kl: float) -> None:
+    with pytest.raises(ValueError, match=f"target_kl is {kl} with VCL; allowed is None"):
+        ppo(method=method("vcl"), target_kl=kl)
+    assert ppo(method=method("vcl"), target_kl=None).learn(32).n_updates > 0
+
+
 @pytest.mark.parametrize("name", ["packnet", "vcl"])
 def test_a_method_that_freezes_weights_refuses_weight_decay(name: str) -> None:
     with pytest.raises(ValueError, match="weight_decay is 0.1 with .*; allowed is 0"):

@@ -36,3 +36,16 @@ def test_nothing_of_the_first_task_is_left_in_a_classifier() -> None:
     learner.train_task(1, steps=200)
     assert learner.accuracy(1).mean() > 0.7
     assert learner.accuracy(0).mean() < 0.6
+
+
+def test_a_task_starts_with_a_fresh_step_count_also_under_the_original_s_parity() -> None:
+    agent = sac(method=Reset(), seeds=SEEDS, parity="original").learn(60)
+    assert {o.step_count for o in agent.optimizers.values()} != {0}
+    agent.end_task()
+    agent.start_task(1)
+    for optimizer in agent.optimizers.values():
+        assert optimizer.step_count == 0 and not optimizer.exp_avg_sq.any()
+    other = sac(seeds=SEEDS, parity="original").learn(60)
+    other.end_task()
+    other.start_task(1)
+    assert {o.step_count for o in other.optimizers.values()} != {0}

@@ -114,7 +114,7 @@ def test_layer_norm_is_frozen_from_the_second_task_on(reset_optimizer: bool) -> 
     assert same == {"actor.core.norm.weight", "actor.core.norm.bias"}
     old = {n for n in first if ".head." in n and same_bits(first[n][:, :4], second[n][:, :4])}
     names = ("weight", "weight_rho", "bias", "bias_rho")
-    assert old == ({f"actor.head.{name}" for name in names} if reset_optimizer else set())
+    assert old == {f"actor.head.{name}" for name in names}
 
 
 def test_layer_norm_of_the_classifier_is_frozen_too() -> None:

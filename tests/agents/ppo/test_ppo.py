@@ -20,6 +20,7 @@ from tests.agents.tiny import (
     ppo,
     randomise,
     same_bits,
+    seen,
     total_differences,
     vec,
     weights,
@@ -164,7 +165,8 @@ def test_actions_are_clipped_to_the_bounds_for_the_environment_only() -> None:
     assert actions.min() < -2.0 and actions.max() > 1.0
     assert agent.to_env(actions).dtype == np.float32
     assert (agent.to_env(actions) == np.clip(actions, -2.0, 1.0)).all()
-    assert ppo(clip_actions=False).to_env(actions) is actions
+    sent = ppo(clip_actions=False).to_env(actions)
+    assert np.array_equal(sent, actions) and not np.shares_memory(sent, actions)
 
 
 @pytest.mark.parametrize("bootstrap", [True, False])
@@ -234,8 +236,8 @@ def test_evaluating_does_not_change_training() -> None:
     agent, other = ppo(seeds=(0, 1)), ppo(seeds=(0, 1))
     for _ in range(4):
         agent.learn(16)
-        agent.predict(np.zeros((2, 5), np.float32))
-        agent.act(np.zeros((2, 3, 5), np.float32), True)
+        agent.predict(seen(2))
+        agent.act(seen(2, 3), True)
         other.learn(16)
     found = differences(agent.state_dict(), other.state_dict())
     assert found == ["streams"]  # the evaluation stream's own

@@ -39,3 +39,25 @@ def test_a_rollout_must_fit_into_a_task() -> None:
     PPOSettings().check_fit((2048, 2048), True)
     with pytest.raises(ValueError, match="n_steps is 2048, but a task has 2047 steps"):
         PPOSettings().check_fit((2048, 2047), True)
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "lengths", "fits"),
+    [
+        (2048, (1_000_000,) * 10, 2000),
+        (2048, (7_500, 7_500), 1875),
+        (500, (7_500, 7_600), 100),  # of the common divisors 1, 2, 4, 5, 10, 20, 25, 50, 100
+        (2048, (10_007, 10_007), 1),  # a prime
+        (2048, (4_099 * 2, 4_099 * 2), 4099),  # 2 is no rollout
+        (2048, (2_048, 2_049), 1),
+    ],
+)
+def test_a_rollout_over_the_end_of_a_task_is_refused_with_what_fits(
+    n_steps: int, lengths: tuple[int, ...], fits: int
+) -> None:
+    settings = PPOSettings(n_steps=n_steps)
+    with pytest.raises(ValueError, match=f"n_steps is {n_steps}, .*give --ppo.n-steps {fits}$"):
+        settings.check_fit(lengths, True, True)
+    PPOSettings(n_steps=fits).check_fit(lengths, True, True)
+    settings.check_fit(lengths, True, False)  # nothing acts there
+    settings.check_fit(lengths[:1], True, True)  # no boundary

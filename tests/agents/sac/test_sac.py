@@ -99,12 +99,15 @@ def test_heads_and_alphas_of_other_tasks_keep_their_bits_after_the_switch() -> N
     assert [same_bits(old[:, k], new[:, k]) for k in range(3)] == [True, False, True]
 
 
-def test_without_a_reset_adam_keeps_moving_the_old_head() -> None:
+def test_without_a_reset_the_old_head_rests_and_the_core_keeps_its_momentum() -> None:
     agent = sac(reset_optimizer=False)
     agent.learn(60)
     before = weights(agent)["actor.head.weight"]
-    agent.learn(60)
-    assert not same_bits(before[:, :4], weights(agent)["actor.head.weight"][:, :4])
+    agent.learn(1)
+    assert agent.optimizers["actor"].exp_avg.any()
+    agent.learn(59)
+    assert same_bits(before[:, :4], weights(agent)["actor.head.weight"][:, :4])
+    assert not same_bits(before[:, 4:], weights(agent)["actor.head.weight"][:, 4:])
 
 
 @pytest.mark.parametrize("multi_head", [True, False])

@@ -43,7 +43,7 @@ def configs(draw: st.DrawFn) -> RunConfig:
         max_grad_norm=draw(st.none() | positive),
     )
     ppo = PPOSettings(
-        n_steps=draw(st.integers(1, steps)),
+        n_steps=draw(st.sampled_from([n for n in range(1, steps + 1) if steps % n == 0])),
         clip_range_vf=draw(st.none() | positive),
         normalize_advantage=draw(st.sampled_from(["minibatch", "rollout", "none"])),
     )

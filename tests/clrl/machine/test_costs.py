@@ -16,9 +16,10 @@ from clrl.machine.costs import Costs, expected_costs
 
 
 def test_updates_of_ppo_are_epochs_times_minibatches_of_every_rollout() -> None:
-    config = base_config("CW10", "finetuning", learner="ppo")
-    learner = PPOSettings(n_steps=2048, batch_size=100, n_epochs=3)
-    config = replace(config, learner=learner, sequence=MetaWorldSequence(CW10, 10_000))
+    config = base_config("CW10", "finetuning", "small", "ppo")
+    learner = PPOSettings(n_steps=2048, batch_size=100, n_epochs=3, reset_optimizer=False)
+    config = replace(config, learner=learner, evaluation=Evaluation(),
+                     sequence=MetaWorldSequence(CW10, 10_000))  # fmt: skip
     assert expected_costs(config).updates == 48 * 3 * 21  # 100,000 steps hold 48 rollouts
 
 

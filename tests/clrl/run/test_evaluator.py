@@ -160,7 +160,7 @@ def test_weights_drawn_at_every_step_leave_evaluation_a_function_of_seed_task_an
     )  # fmt: skip
     streams = three.streams.state()
     rows = evaluate(three, worlds, [0, 1], 40, how)
-    three.predict(np.zeros((3, 5), np.float32))
+    three.predict(np.array([[0, 0, 0, 1, 0]] * 3, np.float32))
     assert evaluate(three, worlds, [1], 40, how) == [row for row in rows if row["task"] == 1]
     assert evaluate(alone, worlds, [0, 1], 40, how) == [row for row in rows if row["seed"] == 5]
     later = evaluate(three, worlds, [0, 1], 50, how)

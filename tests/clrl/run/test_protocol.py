@@ -26,6 +26,7 @@ from clrl.errors import ConfigError
 from clrl.run import protocol
 from clrl.run.builder import load_policy, load_trained
 from clrl.run.directory import RunFile, owned
+from clrl.run.loop import Loop
 from clrl.run.protocol import run, train
 from clrl.run.trainable import AgentOnWorlds
 from tests.clrl.rundirs import files, lines
@@ -171,7 +172,7 @@ def test_the_matrix_product_of_a_runs_start_is_kept(
     monkeypatch.setattr(protocol, "build", lambda config: AgentOnWorlds(tiny.make_agent()))
     monkeypatch.setattr(protocol.compute, "use_matmul", used.append)
     for best, end in (("onednn", errors.INTERRUPTED), ("default", errors.OK)):
-        monkeypatch.setattr(protocol.compute, "best_matmul", lambda batch, width, best=best: best)
+        monkeypatch.setattr(protocol.compute, "best_matmul", lambda *sizes, best=best: best)
         mirror = Stopping(30) if end == errors.INTERRUPTED else protocol.Silent()
         assert run(META_WORLD, tmp_path, mirror) == end
     assert used == ["onednn", "onednn"]
@@ -184,3 +185,120 @@ def test_a_run_leaves_the_process_computing_as_before(tmp_path: Path) -> None:
     assert run(placed, tmp_path, Stopping(30)) == errors.INTERRUPTED
     assert RunFile(tmp_path).values["threads"] == 2
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
+
+
+class Heard(protocol.Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_a_run_says_first_where_it_computes(tmp_path: Path) -> None:
+    mirror = Heard()
+    train(tiny.make_agent(), tmp_path, tiny.EVALUATION, mirror=mirror)
+    model = RunFile(tmp_path).values["processor"]
+    assert mirror.said[0] == f"device cpu ({model}), 1 thread, matrix product default"
+    train(tiny.make_agent(), tmp_path, tiny.EVALUATION, mirror=(again := Heard()))
+    assert again.said == []  # it was complete
+
+
+def test_run_json_tells_of_the_start_and_of_continuations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/home/me/study.py", "--out", "runs/a", "--fast"])
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny.make_agent(), tmp_path, tiny.EVALUATION, mirror=Stopping(30))
+    first = RunFile(tmp_path).values
+    assert first["command"] == ["study.py", "--fast"] and first["started"].endswith("+00:00")
+    assert first["processor"] and first["gpu"] is None and "continued" not in first
+    assert first["commit"] is None or set(first["commit"]) == {"hash", "dirty"}
+    monkeypatch.setattr("sys.argv", ["again.py"])
+    monkeypatch.setattr("clrl.machine.origin.commit", lambda root: {"hash": "f" * 40, "dirty": True})
+    monkeypatch.setattr("clrl.run.directory.processor_model", lambda: "another one")
+    train(tiny.make_agent(), tmp_path, tiny.EVALUATION)
+    last = RunFile(tmp_path).values
+    for key in ("started", "command", "commit"):
+        assert last[key] == first[key]
+    (later,) = last["continued"]
+    assert later["command"] == ["again.py"] and later["commit"]["dirty"]
+    assert last["state"] == "complete" and last["resumed_inexact"] is False
+
+
+def test_the_command_of_a_run_stands_in_run_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "build", lambda config: AgentOnWorlds(tiny.make_agent()))
+    words = ["clrl", "train", "ewc", "--out", str(tmp_path), "--seeds", "0"]
+    assert run(META_WORLD, tmp_path, protocol.Silent(), words) == errors.OK
+    assert RunFile(tmp_path).values["command"] == ["clrl", "train", "ewc", "--seeds", "0"]
+
+
+def test_a_python_run_with_another_product_goes_on_inexactly(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny.make_agent(), tmp_path, tiny.EVALUATION, mirror=Stopping(30))
+    assert RunFile(tmp_path).values["matmul"] == "default"
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with pytest.warns(UserWarning, match="not bit for bit: matmul default -> onednn"):
+            train(tiny.make_agent(), tmp_path, tiny.EVALUATION)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert RunFile(tmp_path).values["resumed_inexact"] is True
+
+
+@pytest.mark.parametrize("matmul", ["auto", "onednn", "default"])
+@pytest.mark.parametrize("before", [{}, {"matmul": "onednn"}])
+def test_on_a_gpu_the_product_is_always_torchs_own(
+    tmp_path: Path, matmul: str, before: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clrl.run.directory.gpu_model", lambda device: "H100")
+    run_file = RunFile(tmp_path)
+    run_file.values |= before
+    settings = SimpleNamespace(batch_size=512, hidden_sizes=(512,))
+    learner = SimpleNamespace(device="cuda:0", settings=settings)
+    facts = protocol._facts(run_file, None, matmul, learner)
+    assert facts["matmul"] == "default" and torch.get_float32_matmul_precision() == "highest"
+    assert protocol._where(facts).startswith("device cuda:0 (H100), ")
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:3"])
+def test_a_gpu_that_is_not_there_ends_a_run_before_it_starts(
+    tmp_path: Path, device: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    placed = dataclasses.replace(META_WORLD, placement=PlacementConfig(device))
+    assert run(placed, tmp_path / "new", protocol.Silent()) == errors.CONFIG
+    assert f"device is {device}, but torch" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_policy_trained_on_a_gpu_is_loaded_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tiny.make_agent(), tmp_path, tiny.EVALUATION)
+    config = tmp_path / "config.yaml"
+    config.write_text(config.read_text().replace("device: cpu", "device: cuda"))
+    assert "device: cuda" in config.read_text()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    env = tiny.make_agent().get_env()
+    assert load_policy(tmp_path, env=env).device.type == "cpu"
+
+
+@pytest.mark.parametrize(("n_tasks", "last"), [(3, "02"), (100, "99"), (101, "100"), (1_001, "1000")])
+def test_snapshots_sort_as_tasks_do(n_tasks: int, last: str, tmp_path: Path) -> None:
+    names = [f"t{task}" for task in range(n_tasks)]
+    written: list[str] = []
+    self = SimpleNamespace(
+        schedule=SimpleNamespace(n_tasks=n_tasks, names=names), directory=tmp_path,
+        trained=SimpleNamespace(policy_state=dict), check=lambda tensors, step: None,
+        name=names.__getitem__,
+    )  # fmt: skip
+    for task in sorted({0, 1, 2, 10 % n_tasks, n_tasks - 1}):
+        Loop.save_policy(self, task, 5)  # type: ignore[arg-type]
+        written.append(max(p.name for p in (tmp_path / "tasks").iterdir()))
+        assert written[-1].endswith(f"-t{task}")
+    assert written[-1] == f"{last}-t{n_tasks - 1}"

@@ -176,3 +176,24 @@ def test_interleaved_tasks_are_said_together(tmp_path: Path) -> None:
     assert said(measured_by("success", [10, 990], interleaved=True), tmp_path, rows) == [
         "step 10 of 1,000 | all tasks: success 0.75 of 0.50 1.00"
     ]
+
+
+def test_what_is_said_before_the_first_row_comes_first_in_the_log(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    logger = RunLogger(CONFIG, tmp_path, stream, clock(0.0))
+    logger.say("device cpu")
+    logger.say("an episode ends after 1,000 steps")
+    assert list(tmp_path.iterdir()) == []  # the directory may yet be refused
+    logger.train([start(0, 0, "push-v3")])
+    logger.say("and later")
+    logger.close()
+    said = ["device cpu", "an episode ends after 1,000 steps",
+            "step 0: task 0 (push-v3) starts", "and later"]  # fmt: skip
+    assert (tmp_path / "log.txt").read_text().splitlines() == said == stream.getvalue().splitlines()
+
+
+def test_a_run_that_never_starts_writes_no_log(tmp_path: Path) -> None:
+    logger = RunLogger(CONFIG, tmp_path / "refused", io.StringIO())
+    logger.say("device cpu")
+    logger.close()
+    assert list(tmp_path.iterdir()) == []

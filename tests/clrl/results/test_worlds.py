@@ -1,0 +1,160 @@
+"""Tasks are the same world if that is what they are; their names say nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import yaml
+
+from clrl import ContinualSAC, Evaluation, SeedVecEnv, TaskSequence, table, train
+from clrl.errors import ConfigError
+from clrl.results.reading import read_run
+from clrl.results.worlds import UNKNOWN, by_worlds, difference, has_halves, is_unknown, same_world
+from tests.envs.walk import Walk
+
+
+class Paid(Walk):
+    """A walk with another reward, and the same observations."""
+
+    pay = 1.0
+
+    def step(self, action: np.ndarray) -> Any:
+        observation, reward, *rest = super().step(action)
+        return observation, self.pay * reward, *rest
+
+
+def paid(pay: float) -> gym.Env:
+    env = Paid()
+    env.pay = pay
+    return env
+
+
+def pendulum(g: float) -> Any:
+    return partial(gym.make, "Pendulum-v1", g=g)
+
+
+def run(
+    out: Path,
+    makers: Sequence[Any],
+    seed: int = 0,
+    names: Any = None,
+    method: Any = None,
+    **told: Any,
+) -> Path:
+    env = SeedVecEnv([partial(TaskSequence, makers, 12, names, **told)], seeds=[seed])
+    small: Any = {"hidden_sizes": (8,), "exploration_steps": 4, "learning_starts": 4}
+    agent = ContinualSAC(env, method, seeds=[seed], device="cpu", batch_size=4, **small)
+    train(agent, out, Evaluation(2, 1, 0))
+    return out
+
+
+PAIRS = [
+    ([pendulum(10.0), pendulum(5.0)], [pendulum(1.0), pendulum(2.0)]),
+    ([pendulum(10.0), pendulum(5.0)], [pendulum(5.0), pendulum(10.0)]),
+    ([lambda: paid(1.0)], [lambda: paid(2.0)]),  # no keyword shows it
+    ([Walk], [partial(Walk, length=4)]),
+    ([Walk], [Paid]),
+    ([pendulum(10.0)], [partial(gym.make, "Pendulum-v1", g=10.0, max_episode_steps=5)]),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_runs_of_other_worlds_are_no_row_together(tmp_path: Path, one: Any, other: Any) -> None:
+    names = [f"task-{k}" for k in range(len(one))]
+    run(tmp_path / "a", one, 0, names)
+    run(tmp_path / "b", other, 1, names)
+    run(tmp_path / "c", other, 0, names)  # of a seed that the other worlds have, too
+    result = table([tmp_path])
+    counts = sorted(row.group.seeds for section in result.sections for row in section.rows)
+    assert counts == [(0,), (0, 1)]
+    if len({section.heading for section in result.sections}) == 1:
+        assert "are others: " in result.markdown()
+
+
+def test_equal_worlds_are_a_row_however_they_are_made(tmp_path: Path) -> None:
+    run(tmp_path / "a", [lambda: paid(2.0)], 0)
+    run(tmp_path / "b", [lambda: paid(1.0 + 1.0)], 1)
+    (section,) = table([tmp_path]).sections
+    assert [row.group.seeds for row in section.rows] == [(0, 1)]
+    assert difference(read_run(tmp_path / "a"), read_run(tmp_path / "b")) is None
+
+
+def test_a_reference_is_found_by_its_world_and_not_by_its_name(tmp_path: Path) -> None:
+    from clrl import EWC
+
+    worlds = [lambda: paid(1.0), lambda: paid(3.0)]
+    run(tmp_path / "ewc", worlds, 0, ["slow", "fast"], EWC())
+    run(tmp_path / "r0", [lambda: paid(3.0)], 0)  # called task-0
+    run(tmp_path / "r1", [lambda: paid(1.0)], 0, ["whatever"])
+    result = table([tmp_path])
+    (section,) = result.sections
+    (row,) = section.rows
+    assert {task: g.directories for task, g in row.references.groups.items()} == {
+        0: [str(tmp_path / "r1")], 1: [str(tmp_path / "r0")],
+    }  # fmt: skip
+    assert not result.problems
+
+
+def test_a_run_of_the_same_name_is_no_reference_of_another_world(tmp_path: Path) -> None:
+    from clrl import EWC
+
+    run(tmp_path / "ewc", [lambda: paid(1.0), lambda: paid(3.0)], 0, ["a", "b"], EWC())
+    run(tmp_path / "r0", [lambda: paid(1.0)], 0, ["a"])
+    run(tmp_path / "r1", [lambda: paid(9.0)], 0, ["b"])
+    result = table([tmp_path])
+    rows = {row.group.tasks: row for section in result.sections for row in section.rows}
+    row = rows["a", "b"]
+    assert row.references.missing == (1,) and np.isnan(row.forward_transfer.value)
+    assert ("b",) in rows  # it does not disappear
+    assert "is no reference for b: its world is another" in result.markdown()
+
+
+def older(directory: Path) -> None:
+    """Make a record look as one of a version that did not know its worlds."""
+    (directory / "worlds.json").unlink()
+    path = directory / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    for key in ("identity", "max_episode_steps", "per_seed"):
+        del config["sequence"][key]
+    path.write_text(yaml.safe_dump(config))
+
+
+def test_records_without_their_worlds_join_only_each_other(tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 1), ("c", 2)):
+        run(tmp_path / name, [Walk], seed)
+    for name in ("a", "b"):
+        older(tmp_path / name)
+    assert is_unknown(read_run(tmp_path / "a")) and not is_unknown(read_run(tmp_path / "c"))
+    sections = table([tmp_path]).sections
+    assert [[row.group.seeds for row in section.rows] for section in sections] == [[(0, 1)], [(2,)]]
+    assert UNKNOWN in sections[0].notes and UNKNOWN not in sections[1].notes
+    assert not same_world(read_run(tmp_path / "a"), 0, read_run(tmp_path / "c"), 0)
+    assert same_world(read_run(tmp_path / "a"), 0, read_run(tmp_path / "b"), 0)
+
+
+def test_worlds_of_every_seed_stand_alone_where_no_function_is_named(tmp_path: Path) -> None:
+    run(tmp_path / "a", [lambda: paid(1.0)], 0, worlds="per_seed")
+    run(tmp_path / "b", [lambda: paid(1.0)], 1, worlds="per_seed")
+    groups = by_worlds(map(read_run, (tmp_path / "a", tmp_path / "b")), lambda run: 0)
+    assert [len(members) for members in groups] == [1, 1]
+
+
+def test_the_same_seed_twice_is_refused_with_both_places(tmp_path: Path) -> None:
+    run(tmp_path / "a", [Walk], 0)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(ConfigError, match="seed 0 of the same configuration is in .*a and in .*b"):
+        table([tmp_path])
+
+
+def test_halves_repeat_by_their_worlds(tmp_path: Path) -> None:
+    worlds = [lambda: paid(1.0), lambda: paid(3.0)]
+    run(tmp_path / "a", worlds * 2, 0, ["a", "b", "c", "d"])
+    run(tmp_path / "b", [*worlds, *worlds[::-1]], 0, ["a", "b", "a", "b"])
+    assert has_halves(read_run(tmp_path / "a")) and not has_halves(read_run(tmp_path / "b"))
