@@ -1,0 +1,376 @@
+"""Strange spaces, and observations that do not fit theirs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
+
+from clrl.envs.sequence import TaskSequence
+from tests.clrl.worlds.point import Point, Refused, Stops, Trains, tasks, world
+
+HUGE = float(np.finfo(np.float32).max)
+
+
+# Actions. Every world insists that `action_space.contains(action)`.
+
+
+@world(Trains())
+class ActionsOfFloat64(Point):
+    action_space = Box(-0.1, 0.1, (2,), np.float64)  # as float32 the bound 0.1 is outside
+
+
+@world(Trains(), learner="ppo")
+class ActionsOfFloat64ForPPO(Point):
+    action_space = Box(-0.1, 0.1, (2,), np.float64)
+
+
+@world(Trains())
+class ActionsOfFloat16(Point):
+    action_space = Box(-0.1, 0.1, (2,), np.float16)
+
+
+@world(Trains(), learner="ppo")
+class AsymmetricActions(Point):
+    action_space = Box(np.array([-1, 0], np.float32), np.array([3, 0.7], np.float32))
+
+
+@world(Trains())
+class ActionsOfOneUlp(Point):
+    action_space = Box(1.0, float(np.nextafter(np.float32(1), np.float32(2))), (2,))
+
+
+@world(Trains())
+class ActionsFarFromZero(Point):
+    action_space = Box(1e6, 1e6 + 1, (2,), np.float64)
+
+    def move(self, action: Any) -> None:
+        super().move(action)
+        self.place = np.clip(self.place, -2, 2)
+
+
+@world(Refused("(?s)action_space.*(width|range|finite|float32)"))
+class ActionsAsWideAsFloat32(Point):
+    action_space = Box(-HUGE, HUGE, (2,))
+
+
+@world(Refused("(?s)action_space.*(width|range|finite|float32)"))
+class ActionsBeyondFloat32(Point):
+    action_space = Box(-1e39, 1e39, (2,), np.float64)
+
+
+@world(Refused("(?s)action_space.*(finite|bound|inf)"))
+class UnboundedActions(Point):
+    action_space = Box(-np.inf, np.inf, (2,))
+
+
+@world(Refused("(?s)action_space.*(finite|bound|inf)"), learner="ppo")
+class ActionsUnboundedAbove(Point):
+    action_space = Box(np.array([-1, 0], np.float32), np.array([1, np.inf], np.float32))
+
+
+@world(Refused("(?s)action_space.*(float|int)"))
+class ActionsOfInt32(Point):
+    action_space = Box(-2, 2, (2,), np.int32)
+
+
+@world(Refused("action_space.*Discrete"))
+class DiscreteActions(Point):
+    action_space = Discrete(3)
+
+
+@world(Refused("action_space.*MultiDiscrete"), learner="ppo")
+class MultiDiscreteActions(Point):
+    action_space = MultiDiscrete([3, 2])
+
+
+@world(Refused("action_space.*MultiBinary"))
+class BinaryActions(Point):
+    action_space = MultiBinary(2)
+
+
+@world(Refused("action_space.*Dict"))
+class NamedActions(Point):
+    action_space = Dict(force=Box(-1, 1, (2,)))
+
+
+@world(Trains(), Refused("action_space.*ax[ei]s"))
+class ActionsOfTwoAxes(Point):
+    action_space = Box(-1.0, 1.0, (1, 2))
+
+
+@world(Trains(), Refused("action_space.*ax[ei]s"))
+class ActionsOfNoAxis(Point):
+    action_space = Box(-1.0, 1.0, ())
+
+
+@world(Refused("action_space"))
+class NoActionSpace(Point):
+    action_space = None  # type: ignore[assignment]
+
+
+# Observation spaces.
+
+
+@world(Trains())
+class ObservationsOfFloat64InFloat32(Point):
+    def observation(self) -> Any:
+        return np.array([*self.place, self.goal])
+
+
+@world(Trains())
+class ObservationsOfFloat64(Point):
+    observation_space = Box(-4.0, 4.0, (3,), np.float64)
+
+    def observation(self) -> Any:
+        return np.array([*self.place, self.goal])
+
+
+@world(Trains())
+class ObservationsOfFloat16(Point):
+    observation_space = Box(-4.0, 4.0, (3,), np.float16)
+
+    def observation(self) -> Any:
+        return np.array([*self.place, self.goal], np.float16)
+
+
+@world(Trains())
+class UnboundedObservations(Point):
+    observation_space = Box(-np.inf, np.inf, (3,))
+
+
+@world(Trains())
+class ObservationsOfWholeNumbers(Point):
+    observation_space = Box(-100, 100, (3,), np.int32)
+
+    def observation(self) -> Any:
+        return (10 * np.array([*self.place, self.goal])).astype(np.int32)
+
+
+@world(Refused("observation_space.*(Box|ax[ei]s)"))
+class Images(Point):
+    observation_space = Box(0, 255, (8, 8, 3), np.uint8)
+
+    def observation(self) -> Any:
+        return np.zeros((8, 8, 3), np.uint8)
+
+
+@world(Refused("observation_space.*(Box|ax[ei]s)"))
+class ObservationsOfTwoAxes(Point):
+    observation_space = Box(-4.0, 4.0, (1, 3))
+
+    def observation(self) -> Any:
+        return super().observation()[None]
+
+
+@world(Refused("observation_space.*Discrete"))
+class DiscreteObservations(Point):
+    observation_space = Discrete(8)
+
+    def observation(self) -> Any:
+        return 3
+
+
+@world(Refused("observation_space.*Dict"))
+class NamedObservations(Point):
+    observation_space = Dict(place=Box(-4.0, 4.0, (2,)), goal=Box(-1.0, 1.0, (1,)))
+
+    def observation(self) -> Any:
+        return {"place": self.place.astype(np.float32), "goal": np.array([self.goal], np.float32)}
+
+
+@world(Refused("observation_space.*Tuple"))
+class ObservationsInTuples(Point):
+    observation_space = Tuple([Box(-4.0, 4.0, (2,)), Discrete(2)])
+
+    def observation(self) -> Any:
+        return self.place, 1
+
+
+@world(Refused("observation_space"))
+class EmptyObservations(Point):
+    observation_space = Box(-1.0, 1.0, (0,))
+
+    def observation(self) -> Any:
+        return np.zeros(0, np.float32)
+
+
+# Observations that their space does not hold.
+
+
+@world(Refused("(?s)(left|task 0).*observation|observation.*(left|task 0)"))
+class ObservationsOutsideTheirSpace(Point):
+    observation_space = Box(-0.01, 0.01, (3,))
+
+
+@world(Refused("(?s)(left|task 0).*observation|observation.*(left|task 0)"))
+class AShortObservationAtReset(Point):
+    def reset(self, **how: Any) -> Any:
+        observation, info = super().reset(**how)
+        return observation[:2], info
+
+
+@world(Refused("(?s)(left|task 0).*observation|observation.*(left|task 0)"))
+class AnObservationOfTwoAxesAtStepFive(Point):
+    def observation(self) -> Any:
+        return super().observation()[None] if self.steps == 5 else super().observation()
+
+
+@world(Refused("(?s)(left|task 0).*observation|observation.*(left|task 0)"))
+class OneNumberForThree(Point):
+    def observation(self) -> Any:
+        return self.distance
+
+
+@world(Refused("(?s)(left|task 0).*observation|observation.*(left|task 0)"))
+class OneNumberInAnArrayForThree(Point):
+    def observation(self) -> Any:
+        return np.array([self.distance], np.float32)
+
+
+@world(Stops("(?s)(left|task 0).*observation|observation.*(left|task 0)"))
+class AShortObservationAtStepThirty(Point):
+    limit = 35
+
+    def observation(self) -> Any:
+        return super().observation()[: 3 if self.steps < 30 else 1]
+
+
+@world(Stops("observation.*seed 0.*task 0|task 0.*observation"), Refused("observation"))
+class AnObservationThatIsNotFiniteAtStepThirty(Point):
+    limit = 35
+
+    def observation(self) -> Any:
+        return super().observation() * (1 if self.steps < 30 else np.nan)
+
+
+@world(Refused("(?s)(left|task 0).*finite|finite.*(left|task 0)"))
+class AnInfiniteObservation(Point):
+    observation_space = Box(-np.inf, np.inf, (3,))
+
+    def observation(self) -> Any:
+        return super().observation() * (1 if self.steps < 5 else np.inf)
+
+
+@world(Refused("(?s)(left|task 0).*observation|observation.*(left|task 0)"))
+class ObservationsOfObjects(Point):
+    def observation(self) -> Any:
+        return super().observation().astype(object)
+
+
+@world(Refused("(?s)(left|task 0).*observation|observation.*(left|task 0)"))
+class ComplexObservations(Point):
+    def observation(self) -> Any:
+        return super().observation() + 0.5j
+
+
+@world(Refused("(?s)(left|task 0).*observation|observation.*(left|task 0)"))
+class ObservationsOfText(Point):
+    def observation(self) -> Any:
+        return super().observation().astype(str)
+
+
+@world(Refused("(?s)(left|task 0).*observation|observation.*(left|task 0)"))
+class ObservationsOfNone(Point):
+    def observation(self) -> Any:
+        return None
+
+
+@world(Trains(), Refused("observation.*list"))
+class ObservationsInLists(Point):
+    def observation(self) -> Any:
+        return super().observation().tolist()
+
+
+@world(Trains(), Refused("observation.*[Tt]ensor"))
+class ObservationsInTensors(Point):
+    def observation(self) -> Any:
+        return torch.from_numpy(super().observation())
+
+
+@world(Trains())
+class OneArrayForAllObservations(Point):
+    def __init__(self, goal: float) -> None:
+        super().__init__(goal)
+        self.shown = np.zeros(3, np.float32)
+
+    def observation(self) -> Any:
+        self.shown[:] = [*self.place, self.goal]
+        return self.shown
+
+
+@world(Trains())
+class ThePlaceItselfIsShown(Point):
+    """What was shown changes when the world moves on."""
+
+    observation_space = Box(-4.0, 4.0, (2,), np.float64)
+
+    def observation(self) -> Any:
+        return self.place
+
+    def move(self, action: Any) -> None:
+        before = self.place
+        super().move(action)
+        before[:] = self.place
+        self.place = before
+
+
+# Spaces that differ.
+
+
+class Wide(Point):
+    observation_space = Box(-4.0, 4.0, (4,))
+
+    def observation(self) -> Any:
+        return np.array([*self.place, self.goal, 0.0], np.float32)
+
+
+class Strong(Point):
+    action_space = Box(-5.0, 5.0, (2,))
+
+
+@tasks(Refused("observation_space of task 1"))
+def observations_that_differ_between_tasks(seed: int) -> TaskSequence:
+    return TaskSequence([Point, Wide], 40)
+
+
+@tasks(Refused("action_space of task 1"))
+def actions_that_differ_between_tasks(seed: int) -> TaskSequence:
+    return TaskSequence([Point, Strong], 40)
+
+
+@tasks(Refused("observation_space"), seeds=(0, 1))
+def observations_that_differ_between_seeds(seed: int) -> TaskSequence:
+    return TaskSequence([Wide if seed else Point], 40, worlds="per_seed")
+
+
+@tasks(Refused("action_space"), seeds=(0, 1))
+def actions_that_differ_between_seeds(seed: int) -> TaskSequence:
+    return TaskSequence([Strong if seed else Point], 40, worlds="per_seed")
+
+
+@world(Trains())
+class SpacesOfTheObject(Point):
+    """Spaces made in the constructor, as most do."""
+
+    def __init__(self, goal: float) -> None:
+        super().__init__(goal)
+        self.observation_space = Box(-4.0, 4.0, (3,))
+        self.action_space = Box(-1.0, 1.0, (2,))
+
+
+@world(Trains())
+class AnAttributeCalledNTasks(Point):
+    """It happens to be called like one of ours."""
+
+    n_tasks, reveals, interleaved = 2, "everything", "no"
+
+
+@world(Refused("observation_space"))
+class NoObservationSpace(Point):
+    @property
+    def observation_space(self) -> gym.Space:  # type: ignore[override]
+        raise AttributeError("no observation_space")
