@@ -41,7 +41,6 @@ class Schedule:
         names, lengths = tuple(map(_plain, _plain(names))), _plain(lengths)
         if not names:
             raise ValueError("a sequence needs at least one task, got none")
-        lengths = lengths.tolist() if hasattr(lengths, "tolist") else lengths  # of NumPy
         every = tuple(lengths) if isinstance(lengths, Sequence) else (lengths,) * len(names)
         every = tuple(map(_plain, every))
         if len(every) != len(names):
