@@ -9,7 +9,7 @@ import numpy as np
 
 from clrl.config.schema import ADDED
 from clrl.envs.told import MAX_EPISODE_STEPS
-from clrl.results.references import is_reference
+from clrl.results.references.matching import is_reference
 from clrl.results.rows import Measured
 from clrl.results.statistics import DASH, LEVEL
 from clrl.results.told import NOTE, made_use_of

@@ -11,7 +11,7 @@ from clrl.config.scores import Score
 from clrl.config.scores import window as default_window
 from clrl.results import metrics
 from clrl.results.groups import Group
-from clrl.results.references import References
+from clrl.results.references.matching import References
 from clrl.results.statistics import (
     UNDEFINED,
     Estimate,

@@ -13,7 +13,6 @@ import numpy as np
 from clrl.config.scores import Score
 from clrl.config.scores import window as default_window
 from clrl.errors import ConfigError
-from clrl.results.apart import fits, measured_groups, of_no_use, set_apart
 from clrl.results.groups import (
     Group,
     by_sequence,
@@ -25,7 +24,8 @@ from clrl.results.groups import (
 from clrl.results.notes import heading, missing, notes
 from clrl.results.published import beside, read_published
 from clrl.results.reading import RunData, find_runs, read_run
-from clrl.results.references import find_references, is_reference
+from clrl.results.references.apart import fits, measured_groups, of_no_use, set_apart
+from clrl.results.references.matching import find_references, is_reference
 from clrl.results.rows import Measured, columns, measure
 from clrl.results.statistics import LEVEL, RESAMPLES
 from clrl.results.worlds import difference, has_halves

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from clrl.config.scores import Score, window
-from clrl.results.apart import set_apart
 from clrl.results.groups import (
     Group,
     by_sequence,
@@ -25,6 +24,7 @@ from clrl.results.groups import (
 from clrl.results.metrics import evals_per_task
 from clrl.results.notes import averaged
 from clrl.results.reading import RunData, find_runs, read_run
+from clrl.results.references.apart import set_apart
 from clrl.results.statistics import curve_intervals, fresh_sampler
 from clrl.show.diagnostics import diagnostics
 from clrl.show.panels import average_performance_panels, task_score_panels

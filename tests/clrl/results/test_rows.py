@@ -12,7 +12,7 @@ from clrl.config.scores import SCORES
 from clrl.results.groups import join
 from clrl.results.metrics import auc
 from clrl.results.reading import read_run
-from clrl.results.references import References
+from clrl.results.references.matching import References
 from clrl.results.rows import columns, measure
 from clrl.results.tables import table
 from tests.clrl.results.test_metrics import SUCCESS

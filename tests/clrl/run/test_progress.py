@@ -1,14 +1,17 @@
 import json
 import math
+import runpy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from clrl.results.record import Record
+from clrl.results.tables import table
 from clrl.run.progress import Progress
-from clrl.run.protocol import Silent
+from clrl.run.protocol import Silent, train
 from tests.clrl.rundirs import lines
 
 
@@ -76,3 +79,37 @@ def test_an_episode_that_does_not_say_whether_it_succeeded_did_not_if_others_did
     learner.num_timesteps = 2
     progress.count([episode])
     assert lines(tmp_path / "train.jsonl")[0]["success_mean"] == 0.5
+
+
+tiny = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "tiny_run.py")))
+
+
+class Blown(tiny.Drift):  # type: ignore[name-defined]
+    """A point whose simulation blows up in the 45th step of an episode, as it says."""
+
+    bad = math.nan
+
+    def step(self, action: np.ndarray) -> Any:
+        obs, reward, terminated, _, info = super().step(action)
+        if self.steps < 45:
+            return obs, reward, terminated, False, info
+        return obs, self.bad, terminated, True, {**info, "sim_warning": True}
+
+
+class Endless(Blown):
+    bad = math.inf
+
+
+@pytest.mark.parametrize("world", [Blown, Endless])
+def test_a_run_whose_simulations_blow_up_is_completed_and_measured(
+    tmp_path: Path, world: type[Blown], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(tiny.make_agent.__globals__, "Drift", world)
+    data = train(tiny.make_agent(), tmp_path / "run", tiny.EVALUATION)
+
+    assert np.isfinite(data.returns).all() and (data.returns < 0).all()
+    for name in ("metrics.jsonl", "train.jsonl"):
+        text = (tmp_path / "run" / name).read_text()
+        assert "NaN" not in text and "Infinity" not in text
+    (section,) = table([tmp_path]).sections
+    assert len(section.rows) == 1

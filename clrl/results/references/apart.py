@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from clrl.results.groups import Group, alone, identity
 from clrl.results.reading import RunData
-from clrl.results.references import closest, is_reference, mismatches, needs_references
-from clrl.results.worlds import same_world
+from clrl.results.references.matching import closest, is_reference, mismatches, needs_references
+from clrl.results.worlds import by_worlds, same_world
 
 
 def set_apart(
@@ -35,11 +35,9 @@ def set_apart(
 
 def measured_groups(runs: Iterable[RunData]) -> list[Group]:
     """Return a group of one run for each configuration that needs references and is none."""
-    first: dict[str, RunData] = {}
-    for run in runs:
-        if not is_reference(run):
-            first.setdefault(f"{identity(run.config)} {run.score.name}", run)
-    return [group for group in map(alone, first.values()) if needs_references(group)]
+    rows = [run for run in runs if not is_reference(run)]
+    alike = by_worlds(rows, lambda run: (identity(run.config), run.score.name))
+    return [group for group in (alone(members[0]) for members in alike) if needs_references(group)]
 
 
 def fits(run: RunData, groups: Sequence[Group]) -> bool:

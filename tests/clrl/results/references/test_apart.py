@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clrl.results.apart import set_apart
 from clrl.results.reading import read_run
+from clrl.results.references.apart import set_apart
 from clrl.results.tables import Table, table
 from clrl.show.plots import plot
 from tests.clrl.results.test_metrics import SUCCESS
