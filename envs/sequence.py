@@ -63,8 +63,6 @@ class TaskSequence(gym.Env):
         self.makers = tuple(makers)
         if not self.makers:
             raise ValueError("makers must hold at least one task, got none")
-        if isinstance(task_names, str):
-            raise ValueError(f"task_names must be a list of names, got {task_names!r}")
         names = [f"task-{k}" for k in range(len(self.makers))] if task_names is None else task_names
         if len(names) != len(self.makers):
             raise ValueError(f"task_names must hold {len(self.makers)} names, got {len(names)}")

@@ -54,7 +54,8 @@ def test_what_is_no_schedule_is_refused(names: list[str], lengths: object, messa
     [np.array([100, 50]), [np.int64(100), np.float64(50)], torch.tensor([100, 50]), (100.0, 50)],
 )
 def test_lengths_and_names_of_any_type_become_plain_ones(lengths: Any) -> None:
-    schedule = Schedule(np.array(["reach", "push"]), lengths)
+    names: Any = np.array(["reach", "push"])
+    schedule = Schedule(names, lengths)
     assert schedule == Schedule(["reach", "push"], [100, 50])
     assert {type(value) for value in schedule.lengths + schedule.names} == {int, str}
 

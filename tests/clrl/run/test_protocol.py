@@ -339,4 +339,4 @@ def test_what_is_no_learner_is_refused(learner: Any, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="learner is .*; needed is an object of Learner"):
         train(learner, tmp_path)
     with pytest.raises(TypeError, match="evaluation is .*; needed is an object of Evaluation"):
-        train(tiny.make_agent(), tmp_path, learner or Evaluation)
+        train(tiny.make_agent(), tmp_path, learner or Evaluation)  # type: ignore[arg-type]
