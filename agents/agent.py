@@ -243,8 +243,8 @@ class Agent(Acting, BaseAlgorithm):
         if self.task_open and observed != self.task:
             if self.n_updates == 0:
                 warnings.warn(
-                    f"task {self.task} ends after {self.task_step} steps without an update: nothing "
-                    f"was learned (the settings of {self.name} that say when are made for more)",
+                    f"task {self.task} ends after {self.task_step} steps without an update, so "
+                    f"nothing was learned: the settings of {self.name} are made for longer tasks",
                     stacklevel=2,
                 )
             self.end_task()

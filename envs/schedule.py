@@ -36,8 +36,6 @@ class Schedule:
     lengths: tuple[int, ...]
 
     def __init__(self, names: Sequence[str], lengths: int | Sequence[int]) -> None:
-        if isinstance(names, str):
-            raise ValueError(f"task_names must be a list of names, got {names!r}")
         names, lengths = tuple(map(_plain, _plain(names))), _plain(lengths)
         if not names:
             raise ValueError("a sequence needs at least one task, got none")

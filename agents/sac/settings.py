@@ -134,7 +134,7 @@ class SACSettings(LearnerSettings):
             )
 
     def _updates_within(self, steps: int, train_freq: int) -> bool:
-        """Return whether a multiple of `train_freq` lies from `learning_starts` to before `steps`."""
+        """Return whether an update is due at one of so many steps of a task."""
         return -(-self.learning_starts // train_freq) * train_freq < steps
 
 

@@ -1,6 +1,7 @@
 """The training loop: budgets, streams, environments, and what it refuses."""
 
 import random
+import warnings
 
 import gymnasium as gym
 import numpy as np
@@ -218,3 +219,13 @@ def test_counting_anew_at_a_switch_still_starts_the_task_afresh() -> None:
     assert (agent.num_timesteps, agent.task) == (20, 1)
     assert agent.buffer.only_task() == 1
     assert agent.optimizers["actor"].step_count == 10
+
+
+def test_a_task_that_ends_without_an_update_is_said_to_have_taught_nothing() -> None:
+    with pytest.warns(
+        UserWarning, match="task 0 ends after 60 steps without an update, so nothing"
+    ):
+        sac(learning_starts=70).learn(61)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sac().learn(61)

@@ -315,7 +315,7 @@ def test_an_environment_of_another_interface_is_refused(broken: Broken, message:
 @pytest.mark.parametrize("seeds", [[1, 0], [5, 3]])
 def test_environments_in_another_order_than_the_seeds_are_refused(seeds: list[int]) -> None:
     env = vec(2)
-    env._seeds = seeds[::-1]
+    env._seeds = [*seeds[::-1]]
     with pytest.raises(ValueError, match="have the seeds .* both must be in the same order"):
         ContinualSAC(env, seeds=seeds, **SETTINGS)
     env._seeds = list(seeds)
@@ -329,6 +329,7 @@ def test_seeds_are_whole_numbers(seeds: Any) -> None:
 
 
 def test_seeds_of_numpy_are_plain_numbers() -> None:
+    seeds: Any
     for seeds in (np.arange(2), [np.int64(0), np.int8(1)], range(2), np.array([0, 1]).tolist()):
         found = ContinualSAC(vec(2), seeds=seeds, **SETTINGS).seeds
         assert found == (0, 1) and all(type(seed) is int for seed in found)

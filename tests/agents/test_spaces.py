@@ -177,11 +177,11 @@ def test_what_ppo_stores_is_what_it_drew_whatever_a_world_does_to_it() -> None:
     for box in (bounded("small", np.float32), bounded("wide", np.float32)):
         agent = ContinualPPO(Strict(box, False), **PPO_SETTINGS, clip_actions=False).learn(8)
         stored.append(agent.rollout.arrays["action"][:, :8].copy())
-    assert np.array_equal(*stored) and np.abs(stored[0]).max() > 0.5
+    assert np.array_equal(stored[0], stored[1]) and np.abs(stored[0]).max() > 0.5
 
 
 FINE = Box(-1.0, 1.0, (3,), np.float32)
-NO_BOXES = {
+NO_BOXES: dict[str, gym.Space] = {
     "discrete": gym.spaces.Discrete(4),
     "multidiscrete": gym.spaces.MultiDiscrete([2, 3]),
     "multibinary": gym.spaces.MultiBinary(3),
@@ -194,9 +194,9 @@ NO_BOXES = {
     "whole numbers": Box(-2, 2, (3,), np.int64),
     "bytes": Box(0, 255, (3,), np.uint8),
 }
-UNBOUNDED = {
+UNBOUNDED: dict[str, gym.Space] = {
     "infinite": Box(-np.inf, np.inf, (2,), np.float32),
-    "half": Box(np.float32([-1, 0]), np.float32([1, np.inf])),
+    "half": Box(np.array([-1, 0], np.float32), np.array([1, np.inf], np.float32)),
     "huge": Box(-np.finfo(np.float32).max, np.finfo(np.float32).max, (2,), np.float32),
     "beyond float32": Box(-1e39, 1e39, (2,), np.float64),
 }
@@ -256,6 +256,7 @@ def test_observations_may_be_lists_but_no_dicts_nor_what_a_reset_returns() -> No
     spaces = spaces_of()
     assert spaces.check_observation([0.0] * 5).shape == (5,)
     assert spaces.check_observation([[0.0] * 5] * 3).shape == (3, 5)
+    wrong: Any
     for wrong in ({"a": np.zeros(5)}, (np.zeros(5), {})):
         with pytest.raises(ValueError, match="observation is a (dict|tuple); needed is an array"):
             spaces.check_observation(wrong)

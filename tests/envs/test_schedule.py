@@ -1,6 +1,10 @@
 """Where tasks start and end, for tasks of equal and of different lengths."""
 
+from typing import Any
+
+import numpy as np
 import pytest
+import torch
 
 from clrl.envs.schedule import Schedule
 
@@ -43,3 +47,25 @@ def test_every_task_has_as_many_evaluations_whatever_its_length() -> None:
 def test_what_is_no_schedule_is_refused(names: list[str], lengths: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Schedule(names, lengths)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [np.array([100, 50]), [np.int64(100), np.float64(50)], torch.tensor([100, 50]), (100.0, 50)],
+)
+def test_lengths_and_names_of_any_type_become_plain_ones(lengths: Any) -> None:
+    names: Any = np.array(["reach", "push"])
+    schedule = Schedule(names, lengths)
+    assert schedule == Schedule(["reach", "push"], [100, 50])
+    assert {type(value) for value in schedule.lengths + schedule.names} == {int, str}
+
+
+@pytest.mark.parametrize("lengths", [np.array(7), np.int64(7), torch.tensor(7), 7.0])
+def test_one_length_for_all_may_have_any_type(lengths: Any) -> None:
+    assert Schedule(["a", "b"], lengths).lengths == (7, 7)
+
+
+@pytest.mark.parametrize("lengths", [2.5, "90", None, True, [10, None], np.array([1.5, 2]), 0, -1])
+def test_what_is_no_length_is_refused(lengths: Any) -> None:
+    with pytest.raises(ValueError, match="steps_per_task must be"):
+        Schedule(["a", "b"], lengths)

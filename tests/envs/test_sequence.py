@@ -228,3 +228,11 @@ def test_an_agent_sees_what_the_sequence_reveals(reveals: Any, one_hot: int, tol
     assert env.task == 1 and env.told_task == told  # the world itself has changed
     assert last[3] and last[4]["task"] == 0
     assert env.make_task(1).observation_space == env.observation_space
+
+
+def test_names_and_limits_of_numpy_are_plain_ones() -> None:
+    names: Any = np.array(["a", "b"])
+    limits: Any = np.array([0, 2.0])
+    named = TaskSequence([Walk, Walk], 10, names, score_range=limits)
+    assert named.task_names == ("a", "b") and named.score_range == (0.0, 2.0)
+    assert {type(bound) for bound in named.score_range} == {float}

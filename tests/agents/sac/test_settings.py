@@ -44,3 +44,19 @@ def test_what_sac_uses_comes_from_its_settings() -> None:
     still = off | {"exploration_steps": 0, "learning_starts": 0}
     assert SACSettings.uses(still) == (False, False)
     assert SACSettings.uses(still | {"hide_task_id": False}) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("starts", "freq", "steps", "fits"),
+    [(20, 1_000, 90, 20), (50, 48, 90, 50), (89, 45, 90, 89), (1, 90, 90, 1)],
+)
+def test_settings_under_which_nothing_is_ever_learned_are_refused(
+    starts: int, freq: int, steps: int, fits: int
+) -> None:
+    settings = SACSettings(exploration_steps=0, learning_starts=starts, train_freq=freq)
+    with pytest.raises(ValueError, match=f"no update falls into {steps} .*--sac.train-freq {fits}"):
+        settings.check_fit((10**6, steps), True)
+    settings.check_fit((10**6, steps), False)
+    SACSettings(exploration_steps=0, learning_starts=starts, train_freq=fits).check_fit(
+        (steps,), True
+    )

@@ -1,17 +1,20 @@
 """Checks of fields: from Python as from the command line, by annotation and range."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import pytest
+import torch
+import yaml
 
 from clrl.agents.classifier.settings import ClassifierSettings
 from clrl.agents.methods import METHODS
 from clrl.agents.methods.ewc import EWC
 from clrl.agents.ppo.settings import PPOSettings
 from clrl.agents.sac.settings import SACSettings
-from clrl.agents.settings.fields import check_fields, number
+from clrl.agents.settings.fields import check_fields, number, plain_values, whole_number
 from clrl.agents.settings.learners import SETTINGS
 from tests.agents import tiny
 
@@ -143,3 +146,37 @@ def test_a_field_of_a_class_inside_a_function_is_checked_where_its_annotation_is
     with pytest.raises(ValueError, match="method.coef is -1.0"):
         Local(coef=-1.0)
     assert Local(mine="x").mine == "x"
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (np.float64(2.5), 2.5),
+        (np.array([1, 2]), [1, 2]),
+        (np.array(3), 3),
+        (torch.tensor(4), 4),
+        (torch.ones(2), [1.0, 1.0]),
+        ((np.int8(1), (np.bool_(True), [np.str_("a")])), [1, [True, ["a"]]]),
+        ({np.str_("a"): np.float32(0.5), "b": {"c": np.arange(2)}}, {"a": 0.5, "b": {"c": [0, 1]}}),
+        ("word", "word"),
+        (None, None),
+    ],
+)
+def test_nested_values_become_plain_ones(value: Any, plain: Any) -> None:
+    found = plain_values(value)
+    assert found == plain and yaml.safe_load(yaml.safe_dump(found)) == plain
+    assert json.loads(json.dumps(found)) == plain
+
+
+@pytest.mark.parametrize(
+    "value", [3, 3.0, np.int64(3), np.float32(3), np.array(3), torch.tensor(3)]
+)
+def test_a_number_of_steps_may_have_any_type(value: Any) -> None:
+    found = whole_number(value, "steps")
+    assert found == 3 and type(found) is int
+
+
+@pytest.mark.parametrize("value", [2.5, -1, True, "3", None, float("nan"), np.array([3, 4]), [3]])
+def test_what_is_no_number_of_steps_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="steps is .*; it must be a whole number of at least 0"):
+        whole_number(value, "steps")

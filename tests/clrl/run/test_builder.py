@@ -38,6 +38,7 @@ SHORT: dict[str, Any] = {
     "batch_size": 8,
     "exploration_steps": 10,
     "learning_starts": 10,
+    "train_freq": 5,
 }
 EVALUATION = Evaluation(2, stochastic_episodes=1, deterministic_episodes=1)
 
@@ -114,7 +115,7 @@ def test_a_function_s_worlds_and_a_module_s_method_serve_the_command_line(
     monkeypatch.setattr("sys.path", [""] + __import__("sys").path)
     words = "train mine:Patient --patience 7 --sequence mine:swings --seeds 0,2 --out run"
     words += " --evals-per-task 1 --stochastic-episodes 1 --sac.exploration-steps 5"
-    words += " --sac.learning-starts 5 --sac.hidden-sizes 8 8"
+    words += " --sac.learning-starts 5 --sac.train-freq 5 --sac.hidden-sizes 8 8"
     assert main(words.split()) == errors.OK
     config = RunConfig.load(Path("run/config.yaml"))
     assert config.method_name == "mine:Patient" and vars(config.method)["patience"] == 7
@@ -146,6 +147,7 @@ def test_a_function_whose_tasks_take_turns_serves_multitask_for_the_seeds_of_the
     monkeypatch.setattr("sys.path", [""] + __import__("sys").path)
     words = "train multitask --sequence turning:turns --seeds 3,5 --out run --evals-per-task 1"
     words += " --stochastic-episodes 1 --sac.exploration-steps 5 --sac.learning-starts 5"
+    words += " --sac.train-freq 5"
     assert main([*words.split(), "--sac.hidden-sizes", "8", "8"]) == errors.OK
     assert RunConfig.load(Path("run/config.yaml")).sizes == (3, 1)
 

@@ -188,7 +188,8 @@ def test_policies_lie_in_folders_whatever_their_tasks_are_called(tmp_path: Path)
     names = ["push-v3", "Swing-v1?g=2", "../up"]
     worlds = TaskSequence([partial(tiny.Drift, 0.0)] * 3, 12, names)
     agent = ContinualSAC(SeedVecEnv([lambda: worlds], [0]), hidden_sizes=(4,),
-                         exploration_steps=5, learning_starts=5)  # fmt: skip
+                         exploration_steps=5, learning_starts=5,
+                         train_freq=5)  # fmt: skip
     train(agent, tmp_path, Evaluation(1, 1, 0))
     folders = [path.name for path in sorted((tmp_path / "tasks").iterdir())]
     assert folders == ["00-push-v3", "01-Swing-v1_g_2", "02-.._up"]

@@ -8,6 +8,7 @@ import runpy
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import yaml
 
 from clrl import errors
 from clrl.agents.methods import METHODS
+from clrl.agents.methods.finetuning import Finetuning
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.sac.settings import SACSettings
 from clrl.config.evaluation import Evaluation
@@ -306,3 +308,35 @@ def test_snapshots_sort_as_tasks_do(n_tasks: int, last: str, tmp_path: Path) -> 
         written.append(max(p.name for p in (tmp_path / "tasks").iterdir()))
         assert written[-1].endswith(f"-t{task}")
     assert written[-1] == f"{last}-t{n_tasks - 1}"
+
+
+@dataclasses.dataclass
+class Noted(Finetuning):
+    """A method whose fields hold anything."""
+
+    note: Any = None
+
+
+NOTES = [np.arange(3), (np.int64(1), (np.float32(2), [np.bool_(True)])), {"a": np.ones(2)}]
+
+
+@pytest.mark.parametrize("note", [*NOTES, np.float64(3), torch.tensor(2.0)], ids=str)
+def test_a_method_may_hold_numpys_values_and_the_run_goes_on(note: Any, tmp_path: Path) -> None:
+    def agent() -> ContinualSAC:
+        made = tiny.make_agent()
+        return ContinualSAC(made.get_env(), Noted(note), made.settings)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(agent(), tmp_path / "run", tiny.EVALUATION, mirror=Stopping(30))
+    train(agent(), tmp_path / "run", tiny.EVALUATION)
+    last = agent()
+    last.save(tmp_path / "agent.zip")
+    assert ContinualSAC.load(tmp_path / "agent.zip").seeds == (0,)
+
+
+@pytest.mark.parametrize("learner", [ContinualSAC, Finetuning(), None, "sac"])
+def test_what_is_no_learner_is_refused(learner: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="learner is .*; needed is an object of Learner"):
+        train(learner, tmp_path)
+    with pytest.raises(TypeError, match="evaluation is .*; needed is an object of Evaluation"):
+        train(tiny.make_agent(), tmp_path, learner or Evaluation)  # type: ignore[arg-type]
