@@ -30,7 +30,7 @@ class Tasks(HasState):
         """Forget what the settings say belongs to the old task."""
 
     def start_task(self, task: int) -> None:
-        """Begin a task, for the first time or again; see `on_start`.
+        """Begin a task, for the first time or again: resets, then the method's `on_task_start`.
 
         Raises:
             ValueError: another task has not ended; there is no such task; the method cannot learn
@@ -52,21 +52,22 @@ class Tasks(HasState):
         self.on_start(int(task))
 
     def end_task(self) -> None:
-        """End the current task; see `on_end`.
+        """End the current task: the method's `on_task_end`.
 
         Raises:
-            ValueError: no task has started, or it has ended already.
+            ValueError: it has ended already.
         """
-        if not self.task_open:
-            what = f"task {self.task} has ended already" if self.ended else "no task has started"
-            raise ValueError(f"no task can end: {what}; start_task() or learn() starts one")
+        if self.ended and not self.task_open:
+            raise ValueError(
+                f"task {self.task} has ended already; learn() or start_task() starts the next one"
+            )
         self.on_end()
         self.ended = list(dict.fromkeys([*self.ended, self.task]))
         self.task_open = False
 
     def on_start(self, task: int) -> None:
-        """Reset what the settings say, unless it is the first task; then `on_task_start`."""
-        if self.ended:
+        """Reset what the settings say, then call the method's `on_task_start`."""
+        if self.task_step > 0:  # num_timesteps may have been set back
             self.reset_for_task()
         self.task, self.task_step, self.task_open = task, 0, True
         self.method.on_task_start(task)

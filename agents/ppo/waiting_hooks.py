@@ -53,6 +53,8 @@ class WaitingHooks:
             if event == "end":
                 Agent.on_end(agent)  # PPO's own would let it wait again
             else:
+                if agent.ended:  # each start resets, as hooks between two of them may train
+                    agent.task_step = 1
                 Agent.on_start(agent, agent.task)
             self.events = self.events[1:]
         agent.task, agent.task_step, agent.task_open = now
