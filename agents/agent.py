@@ -241,7 +241,9 @@ class Agent(Acting, BaseAlgorithm):
                 f"the environments are in tasks {observed}; needed is one for all seeds"
             )
         if self.task_open and observed != self.task:
-            self.end_task()
+            if self.task_step > 0:
+                self.end_task()
+            self.task_open = False  # without a step there was nothing to learn from
         if not self.task_open:
             self.start_task(observed)
 
