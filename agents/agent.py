@@ -57,7 +57,8 @@ class Agent(Acting, BaseAlgorithm):
     What the environments reveal decides how a change of task is noticed: it is seen in the
     observation's one-hot ("task"), told when an episode starts ("boundaries"; `told_task` says
     which task), or not at all ("nothing": all is task 0). The hooks of the method run between two
-    steps. A training protocol that needs to act in between calls `end_task` and `start_task`. With
+    steps. A task may come back: it starts and ends again; the method says what it does with what is
+    old. A training protocol that needs to act in between calls `end_task` and `start_task`. With
     tasks that are interleaved every seed may be in another one: all of them together count as one
     task, number 0, that starts once.
 
@@ -122,6 +123,7 @@ class Agent(Acting, BaseAlgorithm):
         self.learning_rate = self.settings.learning_rate
         self.streams = Streams(self.seeds)
         self.task, self.task_step, self.task_open, self.acting_task = 0, 0, False, 0
+        self.ended, self.acts_only = [], False
         self.report: dict[str, Tensor] = {}
         self._setup_model()
 
@@ -247,7 +249,9 @@ class Agent(Acting, BaseAlgorithm):
                     f"nothing was learned: the settings of {self.name} are made for longer tasks",
                     stacklevel=2,
                 )
-            self.end_task()
+            if self.task_step > 0:
+                self.end_task()
+            self.task_open = False  # without a step there was nothing to learn from
         if not self.task_open:
             self.start_task(observed)
 

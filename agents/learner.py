@@ -16,7 +16,7 @@ from clrl.agents.networks.adam import FlatParameters, seed_norms
 from clrl.agents.networks.distributions import Categorical, Gaussian
 from clrl.agents.networks.heads import rest_heads
 from clrl.agents.networks.layers import Recorder, recorders
-from clrl.agents.state import HasState
+from clrl.agents.tasks import Tasks
 
 MEASURE_EVERY = 1_000
 """Updates between two measurements of gradient norms: a fixed number, so that what is logged does
@@ -37,18 +37,15 @@ def report_names(losses: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-class Learner(HasState):
+class Learner(Tasks):
     """SAC, PPO or the classifier, as a method sees it.
 
-    Attributes:
+    Attributes: see `Tasks`.
         name: "sac", "ppo" or "classifier".
         settings: of the learner.
         method: the continual-learning method whose hooks `update` calls.
         parity: "original" reproduces what is taken for defects of the published code.
         seeds: the seeds trained side by side; every tensor has them as leading axis.
-        n_tasks: tasks whose start and end the learner is told of.
-        task: position of the current task among them.
-        interleaved: whether tasks take turns; all together are then task 0.
         task_dtype: type that task ids are stored in.
         device: where the networks are.
         streams: the random generators.
@@ -65,14 +62,9 @@ class Learner(HasState):
     settings: Any
     parity: Parity = "clean"
     seeds: tuple[int, ...]
-    n_tasks: int
-    task: int
-    interleaved: bool = False
     task_dtype: np.dtype
     max_grad_norm: float | None = None
     num_timesteps: int = 0
-    task_step: int = 0
-    task_open: bool = False
     n_updates: int = 0
 
     @property
@@ -174,19 +166,11 @@ class Learner(HasState):
             for layer in layers.values():
                 layer.tape = None
 
-    def start_task(self, task: int) -> None:
-        """Begin a task: reset what the settings say, then the method's `on_task_start`."""
-        if self.task_step > 0:  # num_timesteps may have been set back
-            self.reset_for_task()
-        self.task, self.task_step, self.task_open = task, 0, True
-        self.method.on_task_start(task)
-
-    def end_task(self) -> None:
-        """End the current task: the method's `on_task_end`, the task's data still there."""
-        self.method.on_task_end(self.task)
+    def on_end(self) -> None:
+        """Call the method's `on_task_end`, then let the task's heads rest."""
+        super().on_end()
         if not self.interleaved:
             rest_heads(self.optimizers, self.modules(), self.task)
-        self.task_open = False
 
     def reset_for_task(self) -> None:
         """Forget what the settings say belongs to the old task."""

@@ -10,19 +10,41 @@ from torch import Tensor
 
 PREFIX = "memory."
 """Start of a memory's names in a method's state. Acting does not need them."""
+ENDED = PREFIX + "ended"
+"""Name of the tasks [S, tasks] that left examples, in the order of these."""
 
 
-def remember(state: dict[str, Tensor], rows: Mapping[str, Tensor]) -> None:
-    """Add rows {name: [S, n, ...]} (`Learner.rows_of`) to the memory in a method's state."""
+def remember(state: dict[str, Tensor], rows: Mapping[str, Tensor], task: int) -> None:
+    """Put rows {name: [S, n, ...]} (`Learner.rows_of`) into the memory in a method's state.
+
+    Of a task that has ended before they take the place of those of that time.
+
+    Args:
+        state: the method's.
+        rows: as many for every task.
+        task: that ends. (Under `parity` "original" some of its rows are of other tasks.)
+    """
+    n_seeds, n = next(iter(rows.values())).shape[:2]
+    before = range(size(state) // n)  # of states from when every task ended once
+    tasks = state[ENDED][0].tolist() if ENDED in state else list(before)
+    if task not in tasks:
+        tasks.append(task)
+    first = tasks.index(task) * n
     for name, new in rows.items():
-        key = PREFIX + name
-        old = [state[key]] if key in state else []
-        state[key] = torch.cat([*old, new], 1)
+        old = state.get(PREFIX + name, new[:, :0])
+        state[PREFIX + name] = torch.cat([old[:, :first], new, old[:, first + n :]], 1)
+    state[ENDED] = torch.tensor([tasks] * n_seeds)
+
+
+def examples(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the memory's examples {name: [S, n, ...]}."""
+    kept = {key: t for key, t in state.items() if key.startswith(PREFIX) and key != ENDED}
+    return {key.removeprefix(PREFIX): tensor for key, tensor in kept.items()}
 
 
 def size(state: Mapping[str, Tensor]) -> int:
     """Return how many examples per seed the memory holds."""
-    return next((t.shape[1] for key, t in state.items() if key.startswith(PREFIX)), 0)
+    return next((tensor.shape[1] for tensor in examples(state).values()), 0)
 
 
 def draw(
@@ -31,8 +53,7 @@ def draw(
     """Draw different examples for every seed, n of them or all there are: {name: [S, n, ...]}."""
     stored = size(state)
     index = np.stack([rng.choice(stored, min(n, stored), replace=False) for rng in generators])
-    kept = {key.removeprefix(PREFIX): t for key, t in state.items() if key.startswith(PREFIX)}
-    return gather(kept, index)
+    return gather(examples(state), index)
 
 
 def gather(tensors: Mapping[str, Tensor], index: np.ndarray) -> dict[str, Tensor]:

@@ -26,6 +26,8 @@ class HasState(ABC):
 
     Attributes: see `Learner`.
         counters: attributes that are saved as numbers.
+        ended: tasks that have ended.
+        acts_only: whether all but what acting needs is missing.
     """
 
     method: Method
@@ -35,8 +37,10 @@ class HasState(ABC):
     optimizers: dict[str, SeedAdam]
     report: dict[str, Tensor] = {}
     gradient_norms: dict[str, Tensor] = {}
+    ended: list[int] = []
+    acts_only: bool = False
     counters: ClassVar[tuple[str, ...]] = (
-        "num_timesteps", "task", "task_step", "task_open", "n_updates",
+        "num_timesteps", "task", "task_step", "task_open", "ended", "acts_only", "n_updates",
     )  # fmt: skip
 
     @property
@@ -80,7 +84,7 @@ class HasState(ABC):
         data = _below("buffer", tensors)
         if data:
             self.load_data_state(data)
-        for name, value in numbers["counters"].items():
+        for name, value in (_older(numbers["counters"]) | numbers["counters"]).items():
             setattr(self, name, value)
         self.streams.load_state(numbers["streams"])
         self.report = self._tensors(numbers["report"])
@@ -100,11 +104,12 @@ class HasState(ABC):
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
     def load_policy_state(self, tensors: dict[str, Tensor]) -> None:
-        """Set what acting needs."""
+        """Set what acting needs. The learner cannot train on from it."""
         part, weights = self.protected_part, _below("weights", tensors)
         self.take_shape({part: {name: tuple(tensor.shape) for name, tensor in weights.items()}})
         _copy(self._parameters(part), weights)
         self._load_method(tensors)
+        self.acts_only, self.task_open = True, False
 
     def data_state(self) -> dict[str, Tensor]:
         """Return the store of the current data, {name: [S, ...]}; by default there is none."""
@@ -138,6 +143,12 @@ def of_seed(state: State, index: int) -> State:
     for key in ("streams", "report", "gradient_norms"):
         numbers[key] = {name: [values[index]] for name, values in numbers[key].items()}
     return {"tensors": tensors, "json": numbers}
+
+
+def _older(counters: dict[str, Any]) -> dict[str, Any]:
+    """Return counters that states of older versions lack, in which tasks came one by one."""
+    ended = counters["task"] + (counters["num_timesteps"] > 0 and not counters["task_open"])
+    return {"ended": list(range(ended)), "acts_only": False}
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

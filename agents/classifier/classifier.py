@@ -24,7 +24,7 @@ from clrl.agents.randomness import Streams, check_seeds
 from clrl.agents.settings.fields import check_value
 from clrl.agents.settings.learners import make_settings
 from clrl.agents.spaces import Reveals, task_dtype
-from clrl.agents.state import of_seed
+from clrl.agents.state import State, of_seed
 
 
 @dataclass
@@ -59,6 +59,7 @@ class Classifier(Learner):
 
     Attributes:
         shown: the task of the stream whose examples are trained on.
+        seen: those whose examples were.
 
     Raises:
         ValueError: a method that does not work on this learner or with what the stream reveals.
@@ -74,7 +75,7 @@ class Classifier(Learner):
     """
 
     name: ClassVar[str] = "classifier"
-    counters: ClassVar[tuple[str, ...]] = (*Learner.counters, "shown")
+    counters: ClassVar[tuple[str, ...]] = (*Learner.counters, "shown", "seen")
     device = torch.device("cpu")
 
     def __init__(
@@ -97,6 +98,7 @@ class Classifier(Learner):
         self.n_tasks = 1 if self.reveals == "nothing" else stream.n_tasks
         self.task_dtype = task_dtype(self.n_tasks)
         self.task = self.shown = 0
+        self.ended, self.seen, self.acts_only = [], list[int](), False
         self._build()
         self.method.attach(self)
         self.make_optimizers()
@@ -151,10 +153,11 @@ class Classifier(Learner):
         hidden = self.reveals == "nothing"
         task = None if hidden else task
         every = task is None and self.settings.replay == "all"
-        high = (self.shown + 1) * examples if every else examples
-        index = torch.from_numpy(self.streams.integers(role, [high] * self.n_seeds, n))
-        one = self.shown if task is None else task
-        batch = self._rows(index % examples, index // examples if every else one)
+        tasks = self._tasks_seen() if every else [self.shown if task is None else task]
+        high = [len(tasks) * examples] * self.n_seeds
+        index = torch.from_numpy(self.streams.integers(role, high, n))
+        own = torch.tensor(tasks)[index // examples] if every else tasks[0]
+        batch = self._rows(index % examples, own)
         return replace(batch, task=0) if hidden else batch
 
     def rows_of(self, batch: LabelledBatch) -> dict[str, Tensor]:
@@ -177,6 +180,7 @@ class Classifier(Learner):
         """
         if not self.task_open:
             self.start_task(self.task)
+        self.seen = self._tasks_seen()
         for _ in range(n):
             losses = self.update(self.sample(None, randomness.REPLAY))
             self.num_timesteps += 1
@@ -216,12 +220,20 @@ class Classifier(Learner):
             right = self.net(batch.inputs, task).argmax(-1) == batch.labels
         return right.float().mean(-1)
 
+    def load_state_dict(self, state: State) -> None:
+        """Set everything."""
+        self.seen = list(range(state["json"]["counters"]["shown"] + 1))  # older states lack it
+        super().load_state_dict(state)
+
     def take(self, index: int) -> Classifier:
         """Return the classifier of the seed at a position, alone."""
         seeds = [self.seeds[index]]
         alone = Classifier(self.stream, self.method, self.settings, seeds=seeds, parity=self.parity)
         alone.load_state_dict(of_seed(self.state_dict(), index))
         return alone
+
+    def _tasks_seen(self) -> list[int]:
+        return sorted({*self.seen, self.shown})
 
     def _rows(self, index: Tensor, task: int | Tensor) -> LabelledBatch:
         """Return examples at positions [S, B] of one task or of tasks [S, B]."""

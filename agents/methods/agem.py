@@ -29,7 +29,8 @@ class AGEM(Method):
     As in Continual World (continualworld/methods/agem.py) g and r are those of all networks
     together, for SAC actor and critics; the entropy coefficient's gradient stays as it is. Heads of
     old tasks move when g is changed. It differs in that examples are drawn when a task ends, not
-    when the next one starts.
+    when the next one starts. A task that comes back is held to its own examples, too, until new
+    ones take their place at its end.
     """
 
     paper: ClassVar[str] = "Chaudhry et al. 2019, arXiv 1812.00420"
@@ -58,9 +59,9 @@ class AGEM(Method):
         self.state["violations"].zero_()
 
     def on_task_end(self, task: int) -> None:
-        """Keep examples of the task."""
+        """Keep examples of the task, in place of those of an earlier end."""
         batch = self.learner.sample(self.memory_per_task, METHOD, task)
-        memory.remember(self.state, self.learner.rows_of(batch))
+        memory.remember(self.state, self.learner.rows_of(batch), task)
 
     def adjust_gradients(self) -> None:
         """Take out of each seed's gradient what points against that of the old tasks."""

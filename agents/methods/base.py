@@ -57,6 +57,7 @@ class Method:
         refused: learners that the method does not work on, {name: reason}.
         interleaved: whether tasks take turns, an episode each, instead of one after the other.
         freezes: whether it keeps weights from changing by zeroing their gradients.
+        in_order: whether it takes tasks by position, each once: one that comes back is refused.
         noisy_weights: whether every pass draws its weights, so that `acting` matters.
         copies: how often it keeps the numbers of the network.
         update_factor: time of an update relative to fine-tuning's (`scripts/bench_methods.py`).
@@ -74,6 +75,7 @@ class Method:
     refused: ClassVar[dict[str, str]] = {}
     interleaved: ClassVar[bool] = False
     freezes: ClassVar[bool] = False
+    in_order: ClassVar[bool] = False
     noisy_weights: ClassVar[bool] = False
     copies: ClassVar[int] = 0
     update_factor: ClassVar[float] = 1.0
@@ -174,8 +176,22 @@ class Method:
         """Get to know the learner; called once, before the first step and before its optimizers."""
         self.learner = learner
 
+    def check_start(self, task: int) -> None:
+        """Raise ValueError if it cannot learn a task any more (`in_order`).
+
+        The last position may go on after its end: no later task relies on what it left.
+        """
+        latest, last = max(self.learner.ended, default=-1), self.learner.n_tasks - 1
+        if self.in_order and task <= latest and task < last:
+            raise ValueError(
+                f"{type(self).__name__} cannot learn task {task} after the end of task {latest}: "
+                "it takes tasks by position, each once, because what finished tasks own is frozen; "
+                "give the visit a position of its own, as CW20 does, or take another method. "
+                "Acting in an old task needs no training"
+            )
+
     def on_task_start(self, task: int) -> None:
-        """Prepare for a task; called before its first step."""
+        """Prepare for a task, for the first time or again; called before its first step."""
 
     def mix(self, batch: Any) -> Any:
         """Return the batch that is trained on; called before an update."""
@@ -203,7 +219,7 @@ class Method:
         """Act after an optimizer step."""
 
     def on_task_end(self, task: int) -> None:
-        """Learn from a finished task; its data is still in the buffer."""
+        """Learn from a task that ends, maybe not for the first time; its data is still there."""
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Set what was learned."""

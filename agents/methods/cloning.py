@@ -31,7 +31,8 @@ class Cloning(Method):
     is added to the loss. Critics are not cloned, as in the paper's scripts for CW20. The authors'
     code adds 1e-6 to both standard deviations and halves the sum of the two gradients, to which
     Adam is blind up to its epsilon; here neither is done. Examples are drawn when a task ends, not
-    when the next one starts.
+    when the next one starts. A task that comes back is held to its own old policy, too, until new
+    examples and predictions take the place of the old ones at its end.
     """
 
     paper: ClassVar[str] = "Wolczyk et al. 2022, arXiv 2209.13900"
@@ -59,12 +60,12 @@ class Cloning(Method):
         self._examples = None
 
     def on_task_end(self, task: int) -> None:
-        """Keep examples of the task, and what the network says of them."""
+        """Keep examples of the task and what the network says of them, in place of older ones."""
         batch = self.learner.sample(self.memory_per_task, METHOD, task)
         with torch.no_grad():
             predicted = outputs(self.learner.output_distributions(batch))
         named = {OUTPUT + name: values for name, values in predicted.items()}
-        memory.remember(self.state, self.learner.rows_of(batch) | named)
+        memory.remember(self.state, self.learner.rows_of(batch) | named, task)
 
     def mix(self, batch: Any) -> Any:
         """Draw the examples that the penalty is taken on; the batch stays as it is."""
@@ -90,7 +91,8 @@ class ClonEx(Cloning):
     """ClonEx-SAC (Wolczyk et al. 2022, arXiv 2209.13900): cloning, and exploration with old heads.
 
     A task starts with episodes in which the heads of old tasks act, each for one and then the one
-    with the best mean return (`exploration = "best_return"` of SAC), instead of random actions.
+    with the best mean return (`exploration = "best_return"` of SAC), instead of random actions. Of
+    a task that comes back its own head is one of them.
     """
 
     uses_task_id: ClassVar[bool] = True

@@ -62,7 +62,9 @@ class EWC(FisherPenalty):
     lambda, and there is one anchor with the sum of all tasks' Fisher information. With
     `anchors="per_task"` it has the paper's, coef * sum_k sum_j F_kj (theta_j - theta_kj)^2 over
     all finished tasks k: two numbers per parameter for every task, in memory and in checkpoints,
-    and an update that takes longer with every task.
+    and an update that takes longer with every task. A task that comes back is held to its own old
+    weights, too; when it ends again its importance is added once more, or with "per_task" its
+    importance and anchor are renewed.
     """
 
     paper: ClassVar[str] = "Kirkpatrick et al. 2017, arXiv 1612.00796"
@@ -76,6 +78,10 @@ class EWC(FisherPenalty):
     def copies_of_weights(self, n_tasks: int) -> int:
         """Return importance and anchor, of each task or once."""
         return self.copies * (n_tasks if self.anchors == "per_task" else 1)
+
+    def merge(self, old: Tensor, new: Tensor) -> Tensor:
+        """Sum over tasks; a task's own importance is renewed."""
+        return new if self.anchors == "per_task" else super().merge(old, new)
 
     def term(self, task: int) -> str:
         """Return the suffix of a task's own importance and anchor, or of the only ones."""

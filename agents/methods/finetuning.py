@@ -13,7 +13,7 @@ class Finetuning(Method):
     """Train on each task in turn and protect nothing: the lower mark of every table.
 
     With heads per task the learner still selects the task's head, as Continual World does
-    (Wolczyk et al. 2021, arXiv 2105.10919).
+    (Wolczyk et al. 2021, arXiv 2105.10919). One that comes back goes on with its head.
     """
 
     paper: ClassVar[str] = "Wolczyk et al. 2021, arXiv 2105.10919"

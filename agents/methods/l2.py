@@ -18,7 +18,8 @@ class L2(QuadraticPenalty):
 
     Every protected parameter has importance 1. Not weight decay, which pulls to zero. With
     `accumulate` the importance is the number of finished tasks, as in Continual World, where
-    importances of all tasks are summed: the effective coefficient grows with every task.
+    importances of all tasks are summed: the effective coefficient grows with every task, and again
+    when a task that comes back ends again.
     """
 
     paper: ClassVar[str] = "Kirkpatrick et al. 2017, arXiv 1612.00796"
@@ -26,7 +27,7 @@ class L2(QuadraticPenalty):
     coef: float = number(1e5, least=0)
     """Strength of the penalty (Continual World, CW20: 1e5)."""
     accumulate: bool = True
-    """Let the strength grow by coef with every finished task (Continual World: on)."""
+    """Let the strength grow by coef with every end of a task (Continual World: on)."""
 
     def importance(self, task: int) -> dict[str, Tensor]:
         """Return 1 for every protected parameter."""

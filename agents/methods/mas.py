@@ -23,7 +23,8 @@ class MAS(QuadraticPenalty):
     A parameter is as important as the squared L2 norm of the outputs is sensitive to it: the mean
     over examples of |d norm / d theta|, estimated at the end of a task on that task's data. The
     outputs of a policy are the squashed mean and the log standard deviation of its Gaussian, as in
-    Continual World (continualworld/methods/mas.py); those of a classifier its logits.
+    Continual World (continualworld/methods/mas.py); those of a classifier its logits. The
+    importance of a task that comes back is added once more when it ends again.
     """
 
     paper: ClassVar[str] = "Aljundi et al. 2018, arXiv 1711.09601"

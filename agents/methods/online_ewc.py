@@ -20,7 +20,8 @@ class OnlineEWC(FisherPenalty):
     is scaled to norm 1 per tensor before it is added, so that tasks with large gradients do not
     dominate. Defaults are those of CORA (continual_rl/policies/ewc/ewc_policy_config.py), which
     writes lambda / 2 where we write coef and normalises the faded sum, not its new part. With gamma
-    1 and without normalisation this is `EWC`.
+    1 and without normalisation this is `EWC`. A task that comes back is held to the anchor like any
+    other; at its end all fades, its own old part too, and the new part is added.
     """
 
     paper: ClassVar[str] = "Schwarz et al. 2018, arXiv 1805.06370"

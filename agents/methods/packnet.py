@@ -24,7 +24,9 @@ class PackNet(Method):
     At the end of each task but the last, the largest of the task's weights are kept, so that every
     task gets an equal share of each weight matrix; the others become 0 and belong to the next task.
     The kept ones are retrained, then frozen for ever. Biases and layer norm freeze after the first
-    task. When a task is evaluated, weights of later tasks are 0.
+    task. When a task is evaluated, weights of later tasks are 0. Tasks come by position, each once:
+    one that comes back is refused, but for the last, which prunes nothing and goes on. Of a task
+    that is left out the next one gets the weights.
 
     As in Continual World (continualworld/methods/packnet.py) freed weights start the next task at
     0, a matrix keeps one weight less than its share (those strictly above the threshold), critics
@@ -36,6 +38,7 @@ class PackNet(Method):
     copies: ClassVar[int] = 1  # the owners of all weights
     update_factor: ClassVar[float] = 1.05
     freezes: ClassVar[bool] = True
+    in_order: ClassVar[bool] = True
     uses_task_id: ClassVar[bool] = True
     learner_defaults: ClassVar[dict[str, dict[str, Any]]] = {"sac": {"max_grad_norm": 2e-5}}
 
@@ -63,8 +66,13 @@ class PackNet(Method):
         self._masks = None
 
     def on_task_start(self, task: int) -> None:
-        """Train what belongs to this task."""
-        self._train_only(task)
+        """Train all that no finished task has kept."""
+        # "trainable" is still the task before; its weights are free if it did not prune.
+        first_free = (self.state["trainable"] + self.state["biases_frozen"]).view(-1, 1, 1)
+        for owner in (self.state[f"owner.{name}"] for name in self._kernels()):
+            owner.masked_fill_(owner >= first_free, task)
+        self.state["trainable"].fill_(task)
+        self._masks = None
 
     def on_task_end(self, task: int) -> None:
         """Prune and retrain; the last task keeps everything."""
@@ -75,7 +83,7 @@ class PackNet(Method):
             owner = self.state[f"owner.{name}"]
             for seed in range(self.learner.n_seeds):
                 self._prune(kernel[seed], owner[seed], task)
-        self._train_only(task)
+        self._masks = None
         self.learner.reset_optimizers()
         for _ in range(self.retrain_steps):
             losses = self.learner.update(self.learner.sample(None, METHOD, task))
@@ -86,8 +94,7 @@ class PackNet(Method):
         """Zero the gradients of what other tasks own, and of frozen biases."""
         if not self.state["biases_frozen"].any():
             return  # the first task, before pruning: it owns everything
-        if self._masks is None:
-            self._masks = self._make_masks()
+        self._masks = self._masks or self._make_masks()
         for name, gradient in self.learner.gradients().items():
             if name in self._masks:
                 gradient.mul_(self._masks[name])
@@ -95,18 +102,17 @@ class PackNet(Method):
     @contextlib.contextmanager
     def evaluating(self, task: int) -> Iterator[None]:
         """Zero the weights of later tasks, and put them back."""
-        hidden = {}
+        hidden = []
         for name, kernel in self._kernels().items():
             later = self.state[f"owner.{name}"] > task
             if later.any():
-                hidden[name] = kernel.detach().clone()
+                hidden.append((kernel, kernel.detach().clone()))
                 kernel.data.masked_fill_(later, 0.0)
         try:
             yield
         finally:
-            kernels = self._kernels()
-            for name, values in hidden.items():
-                kernels[name].data.copy_(values)
+            for kernel, values in hidden:
+                kernel.data.copy_(values)
 
     def report(self) -> dict[str, Tensor]:
         """Return the share of the weights that no task has kept yet, [S]."""
@@ -132,17 +138,11 @@ class PackNet(Method):
         kernel.data.masked_fill_(freed, 0.0)
         owner.masked_fill_(freed, task + 1)
 
-    def _train_only(self, task: int) -> None:
-        self.state["trainable"].fill_(task)
-        self._masks = None
-
     def _make_masks(self) -> dict[str, Tensor]:
         trainable = self.state["trainable"].view(-1, 1, 1)
         masks = {}
         for name, parameter in self.learner.protected_parameters().items():
-            if f"owner.{name}" in self.state:
-                mine = self.state[f"owner.{name}"] == trainable
-                masks[name] = laid_out_like(parameter, mine.to(parameter.dtype))
-            else:
-                masks[name] = torch.zeros_like(parameter)
+            owner = self.state.get(f"owner.{name}")
+            mine = torch.zeros_like(parameter) if owner is None else owner == trainable
+            masks[name] = laid_out_like(parameter, mine.to(parameter.dtype))
         return masks

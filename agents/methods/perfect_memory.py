@@ -14,7 +14,7 @@ class PerfectMemory(Method):
 
     It is the learner with other settings. SAC's buffer is never emptied and holds CW20's 20 million
     transitions; a smaller one keeps a uniform sample (a reservoir). The classifier trains on the
-    examples of all tasks seen.
+    examples of all tasks seen. What a task brings when it comes back is kept beside the old.
     """
 
     paper: ClassVar[str] = "Wolczyk et al. 2021, arXiv 2105.10919"

@@ -25,7 +25,8 @@ class QuadraticPenalty(Method):
 
     Adds coef * sum_j importance_j (theta_j - anchor_j)^2, from the second task on. As in Continual
     World (continualworld/methods/regularization.py) there is no 1/2, one anchor, and the
-    importances of all finished tasks are summed. A subclass says how important each parameter is.
+    importances of all finished tasks are summed; one that comes back counts at each of its ends.
+    A subclass says how important each parameter is.
     """
 
     copies: ClassVar[int] = 2  # importance and anchor

@@ -15,12 +15,13 @@ class Reset(Method):
     Weights, optimizers and data are those of a run that starts; only the random streams go on. So
     each task is learned as in its reference run (arXiv 2105.10919): forward transfer is 0 up to
     chance, and what is forgotten is all that was learned. It is done when the next task starts, so
-    that the evaluation at a task's end sees what was learned.
+    that the evaluation at a task's end sees what was learned. A task that comes back starts with a
+    fresh learner, too.
     """
 
     paper: ClassVar[str] = "Wolczyk et al. 2021, arXiv 2105.10919"
 
     def on_task_start(self, task: int) -> None:
-        """Draw a fresh learner; the first task has one."""
-        if task > 0:
+        """Draw a fresh learner, unless no task has ended yet."""
+        if self.learner.ended:
             self.learner.reinitialise()

@@ -23,7 +23,8 @@ class SI(QuadraticPenalty):
     end of the task; the relu of the sum is that of the authors' code (pathint/protocols.py), where
     the paper has none. With SAC the loss is the actor's.
 
-    Keeps three numbers per protected parameter: omega, importance, anchor.
+    Keeps three numbers per protected parameter: omega, importance, anchor. A task that comes back
+    starts a new path, whose importance is added to what there is.
     """
 
     paper: ClassVar[str] = "Zenke et al. 2017, arXiv 1703.04200"

@@ -26,7 +26,7 @@ class VCL(Method):
     every forward pass. The loss has coef * KL(weights || prior) added. The prior is N(0, 1) at
     first; when a task ends, what was learned becomes the prior of the layers that all tasks share.
     Heads of single tasks have no KL. Layer norm, which has no distribution, is frozen after the
-    first task.
+    first task. For a task that comes back the prior is the last posterior, as for any other.
 
     As in Continual World (continualworld/methods/vcl.py) the KL is summed over weights and not
     divided by the number of examples, the first task has none by default, and critics are ordinary.

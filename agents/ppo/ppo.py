@@ -247,11 +247,11 @@ class ContinualPPO(Agent):
 
     # Tasks: what belongs to their boundaries can wait
 
-    def end_task(self) -> None:
-        """End the current task; its hook may have to wait for the rollout's end."""
+    def on_end(self) -> None:
+        """Call the method's `on_task_end`, which may have to wait for the rollout's end."""
         self.hooks.end_task(self)
 
-    def start_task(self, task: int) -> None:
+    def on_start(self, task: int) -> None:
         """Begin a task; resets and hook may have to wait for the rollout's end."""
         self.hooks.start_task(self, task)
 

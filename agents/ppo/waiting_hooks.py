@@ -51,8 +51,10 @@ class WaitingHooks:
             event, task = self.events[0]
             agent.task = int(task)
             if event == "end":
-                Agent.end_task(agent)  # PPO's own would let it wait again
+                Agent.on_end(agent)  # PPO's own would let it wait again
             else:
-                Agent.start_task(agent, agent.task)
+                if agent.ended:  # each start resets, as hooks between two of them may train
+                    agent.task_step = 1
+                Agent.on_start(agent, agent.task)
             self.events = self.events[1:]
         agent.task, agent.task_step, agent.task_open = now

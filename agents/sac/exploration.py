@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -32,19 +34,19 @@ class BestReturn:
             "playing": np.zeros(n_seeds, np.uint8),
         }
 
-    def heads(self, task: int) -> np.ndarray:
-        """Return the head that acts for each seed, [S], in a task that has `task` old ones."""
+    def heads(self, old: Sequence[int]) -> np.ndarray:
+        """Return the head that acts for each seed, [S], of those of old tasks, oldest first."""
         a = self.arrays
         for seed in np.flatnonzero(a["playing"] == 0).tolist():
-            a["head"][seed] = self._choose(seed, task)
+            a["head"][seed] = self._choose(seed, old)
             a["so_far"][seed], a["playing"][seed] = 0.0, 1
         return a["head"]
 
-    def _choose(self, seed: int, task: int) -> int:
-        episodes = self.arrays["episodes"][seed, :task]
+    def _choose(self, seed: int, old: Sequence[int]) -> int:
+        returns, episodes = (self.arrays[name][seed, list(old)] for name in ("returns", "episodes"))
         if (episodes == 0).any():
-            return int((episodes == 0).argmax())
-        return int((self.arrays["returns"][seed, :task] / episodes).argmax())
+            return old[int((episodes == 0).argmax())]
+        return old[int((returns / episodes).argmax())]
 
     def observe(self, transition: Transition) -> None:
         """Count what the heads earned, but for steps in which a simulation blew up."""

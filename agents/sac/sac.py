@@ -214,15 +214,15 @@ class ContinualSAC(Agent):
     def explore(self, features: np.ndarray) -> np.ndarray:
         """Return actions [S, A] for training.
 
-        At a task's start they are uniform or, with `exploration = "best_return"` and from the
-        second task on, those of old heads; then the policy's.
+        At a task's start they are uniform or, with `exploration = "best_return"` and once a task
+        has ended, those of the heads of such tasks; then the policy's.
         """
         heads = self.acting_heads()
         if self.task_step <= self.settings.exploration_steps:
-            if self.old_heads is None or self.task == 0:
+            if self.old_heads is None or not self.ended:
                 one = np.ones(self.spaces.action_dim)
                 return self.streams.uniform(randomness.EXPLORATION, -one, one)
-            heads = torch.from_numpy(self.old_heads.heads(self.task)).to(self.device).unsqueeze(1)
+            heads = torch.from_numpy(self.old_heads.heads(self.ended)).to(self.device).unsqueeze(1)
         noise = self.streams.normal(randomness.POLICY_NOISE, (1, self.spaces.action_dim))
         with full_precision():
             return self.act_on_features(features[:, None], heads, noise)[:, 0]

@@ -1,7 +1,7 @@
 """Small worlds that change, and say of it what they are asked to say."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -34,16 +34,23 @@ class TellingWorld(gym.Env):
     """Tiny tasks one after the other, each a world of its own, that says what it is asked to.
 
     The random numbers of its tasks go on from one to the next. `asked` counts how often it was
-    asked for the current task.
+    asked for the current task. In `order` a task may come back; the last one stays.
     """
 
     interleaved = False
 
-    def __init__(self, reveals: str = "task", n_tasks: int = 2, steps_per_task: int = 60):
+    def __init__(
+        self,
+        reveals: str = "task",
+        n_tasks: int = 2,
+        steps_per_task: int = 60,
+        order: Sequence[int] | None = None,
+    ):
         self.reveals, self.n_tasks, self.steps_per_task = reveals, n_tasks, steps_per_task
-        self.task, self.steps, self.asked = 0, 0, 0
+        self.order = order or range(n_tasks)
+        self.task, self.steps, self.asked = self.order[0], 0, 0
         self.one_hot = n_tasks if reveals == "task" and n_tasks > 1 else 0
-        self.env = TinyTask(0)
+        self.env = TinyTask(self.task)
         self.observation_space = Box(-np.inf, np.inf, (OBS_DIM + self.one_hot,), np.float64)
         self.action_space = self.env.action_space
 
@@ -58,7 +65,7 @@ class TellingWorld(gym.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        task = min(self.steps // self.steps_per_task, self.n_tasks - 1)
+        task = self.order[min(self.steps // self.steps_per_task, len(self.order) - 1)]
         if task != self.task:
             self.task, before = task, self.env
             self.env = TinyTask(task)
@@ -74,10 +81,14 @@ class TellingWorld(gym.Env):
 
 
 def telling(
-    reveals: str, n_seeds: int = 2, n_tasks: int = 2, steps_per_task: int = 60
+    reveals: str,
+    n_seeds: int = 2,
+    n_tasks: int = 2,
+    steps_per_task: int = 60,
+    order: Sequence[int] | None = None,
 ) -> DummyVecEnv:
     """Return one world per seed that reveals something of its tasks."""
-    make: Callable[[], gym.Env] = partial(TellingWorld, reveals, n_tasks, steps_per_task)
+    make: Callable[[], gym.Env] = partial(TellingWorld, reveals, n_tasks, steps_per_task, order)
     return DummyVecEnv([make] * n_seeds)
 
 

@@ -14,7 +14,7 @@ def test_a_memory_grows_by_every_task_and_is_drawn_from_without_replacement() ->
     for task in range(3):
         values = torch.arange(20).view(2, 10) + 100 * task
         tasks = torch.full((2, 10), task, dtype=torch.uint8)
-        memory.remember(state, {"value": values, "task": tasks})
+        memory.remember(state, {"value": values, "task": tasks}, task)
     assert memory.size(state) == 30 and state["memory.task"].dtype == torch.uint8
     rows = memory.draw(state, 12, rngs)
     assert rows.keys() == {"value", "task"} and rows["value"].shape == (2, 12)

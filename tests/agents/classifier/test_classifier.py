@@ -192,6 +192,7 @@ def test_the_stream_decides_what_is_told(reveals: Any, heads: int) -> None:
 
 def test_examples_change_though_nothing_is_told_of_it() -> None:
     learner = Classifier(ToyStream(n_tasks=2, reveals="nothing", examples=20), replay="all")
+    learner.learn(1)
     first = learner.sample(200, randomness.METHOD, 0).inputs
     learner.show(1)
     both = learner.sample(200, randomness.METHOD, 0)

@@ -26,7 +26,7 @@ def test_every_old_head_plays_once_and_then_the_best_one_of_each_seed() -> None:
     returns = [[1.0, 5.0, 3.0], [4.0, 2.0, 0.0]]  # of heads 0 to 2, for each seed
     played = []
     for _ in range(5):
-        heads = best.heads(3).tolist()
+        heads = best.heads([0, 1, 2]).tolist()
         played.append(heads)
         for last in (False, True):
             half = [returns[s][head] / 2 for s, head in enumerate(heads)]
@@ -37,18 +37,18 @@ def test_every_old_head_plays_once_and_then_the_best_one_of_each_seed() -> None:
 def test_the_best_head_is_that_of_the_mean_return_and_may_change() -> None:
     best = BestReturn(1, 2)
     for earned, head in zip([4.0, 3.0, -2.0, 3.0], [0, 1, 0, 1], strict=True):
-        assert best.heads(2).tolist() == [head]
+        assert best.heads([0, 1]).tolist() == [head]
         best.observe(step([earned], [True]))
-    assert best.heads(2).tolist() == [1]  # means 1 and 3
+    assert best.heads([0, 1]).tolist() == [1]  # means 1 and 3
 
 
 def test_a_seed_whose_episode_ends_early_goes_on_alone_and_a_broken_step_earns_nothing() -> None:
     best = BestReturn(2, 3)
-    assert best.heads(2).tolist() == [0, 0]
+    assert best.heads([0, 1]).tolist() == [0, 0]
     best.observe(step([1.0, float("nan")], [False, True], keep=[True, False]))
-    assert best.heads(2).tolist() == [0, 1]
+    assert best.heads([0, 1]).tolist() == [0, 1]
     best.observe(step([1.0, 9.0], [True, False]))
-    assert best.heads(2).tolist() == [1, 1]
+    assert best.heads([0, 1]).tolist() == [1, 1]
     assert best.arrays["returns"].tolist() == [[2, 0, 0], [0, 0, 0]]
 
 
