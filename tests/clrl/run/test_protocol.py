@@ -217,7 +217,9 @@ def test_run_json_tells_of_the_start_and_of_continuations(
     assert first["processor"] and first["gpu"] is None and "continued" not in first
     assert first["commit"] is None or set(first["commit"]) == {"hash", "dirty"}
     monkeypatch.setattr("sys.argv", ["again.py"])
-    monkeypatch.setattr("clrl.machine.origin.commit", lambda root: {"hash": "f" * 40, "dirty": True})
+    monkeypatch.setattr(
+        "clrl.machine.origin.commit", lambda root: {"hash": "f" * 40, "dirty": True}
+    )
     monkeypatch.setattr("clrl.run.directory.processor_model", lambda: "another one")
     train(tiny.make_agent(), tmp_path, tiny.EVALUATION)
     last = RunFile(tmp_path).values
@@ -288,7 +290,9 @@ def test_a_policy_trained_on_a_gpu_is_loaded_anywhere(
     assert load_policy(tmp_path, env=env).device.type == "cpu"
 
 
-@pytest.mark.parametrize(("n_tasks", "last"), [(3, "02"), (100, "99"), (101, "100"), (1_001, "1000")])
+@pytest.mark.parametrize(
+    ("n_tasks", "last"), [(3, "02"), (100, "99"), (101, "100"), (1_001, "1000")]
+)
 def test_snapshots_sort_as_tasks_do(n_tasks: int, last: str, tmp_path: Path) -> None:
     names = [f"t{task}" for task in range(n_tasks)]
     written: list[str] = []
