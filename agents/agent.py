@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -240,6 +241,12 @@ class Agent(Acting, BaseAlgorithm):
                 f"the environments are in tasks {observed}; needed is one for all seeds"
             )
         if self.task_open and observed != self.task:
+            if self.n_updates == 0:
+                warnings.warn(
+                    f"task {self.task} ends after {self.task_step} steps without an update: nothing "
+                    f"was learned (the settings of {self.name} that say when are made for more)",
+                    stacklevel=2,
+                )
             self.end_task()
         if not self.task_open:
             self.start_task(observed)

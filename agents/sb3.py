@@ -64,7 +64,9 @@ class StrictEnv(gym.Wrapper):
 
 
 def _shown(result: Any) -> str:
-    return f"a tuple of {len(result)}" if isinstance(result, tuple) else f"a {type(result).__name__}"
+    return (
+        f"a tuple of {len(result)}" if isinstance(result, tuple) else f"a {type(result).__name__}"
+    )
 
 
 def checked_env(env: Any) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.type_aliases import GymEnv
 
+from clrl.agents.settings.fields import plain_values
 from clrl.agents.spaces import TaskSpaces
 from clrl.agents.state import of_seed
 
@@ -62,8 +63,8 @@ def save(agent: Agent, path: str | Path, exclude: Sequence[str]) -> None:
         state["tensors"] = {name: t for name, t in kept if not name.startswith("buffer.")}
     state["json"]["agent"] = {
         "class": type(agent).__name__,
-        "settings": asdict(agent.settings),
-        "method": {"name": name, **asdict(agent.method)},
+        "settings": plain_values(asdict(agent.settings)),
+        "method": {"name": name, **plain_values(asdict(agent.method))},
         "seeds": list(agent.seeds),
         "parity": agent.parity,
         "n_tasks": agent.spaces.n_tasks,

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,21 @@ class Schedule:
     lengths: tuple[int, ...]
 
     def __init__(self, names: Sequence[str], lengths: int | Sequence[int]) -> None:
-        names = tuple(names)
+        if isinstance(names, str):
+            raise ValueError(f"task_names must be a list of names, got {names!r}")
+        names, lengths = tuple(map(_plain, _plain(names))), _plain(lengths)
         if not names:
             raise ValueError("a sequence needs at least one task, got none")
-        lengths = lengths.tolist() if hasattr(lengths, "tolist") else lengths  # of NumPy
         every = tuple(lengths) if isinstance(lengths, Sequence) else (lengths,) * len(names)
+        every = tuple(map(_plain, every))
         if len(every) != len(names):
             raise ValueError(
                 f"steps_per_task must be one number or one per task ({len(names)}), "
                 f"got {len(every)}"
             )
         for length in every:
-            if isinstance(length, bool) or int(length) != length or length < 1:
+            whole = isinstance(length, int) or (isinstance(length, float) and length.is_integer())
+            if isinstance(length, bool) or not whole or length < 1:
                 raise ValueError(f"steps_per_task must be whole numbers >= 1, got {length!r}")
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "lengths", tuple(int(length) for length in every))
@@ -105,3 +109,8 @@ class Schedule:
             for end, length in zip(self.ends, self.lengths, strict=True)
             for count in range(1, evals_per_task + 1)
         )
+
+
+def _plain(value: Any) -> Any:
+    """Return Python's numbers and lists in place of NumPy's and torch's."""
+    return value.tolist() if hasattr(value, "tolist") else value

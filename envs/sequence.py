@@ -73,14 +73,14 @@ class TaskSequence(gym.Env):
         self.makers = tuple(makers)
         if not self.makers:
             raise ValueError("makers must hold at least one task, got none")
-        names = [f"task-{k}" for k in range(len(self.makers))]
-        if task_names is not None and len(task_names):
-            names = [str(task) for task in task_names]
+        names = [f"task-{k}" for k in range(len(self.makers))] if task_names is None else task_names
         if len(names) != len(self.makers):
             raise ValueError(f"task_names must hold {len(self.makers)} names, got {len(names)}")
         self.schedule = Schedule(names, steps_per_task)
         check_told(reveals, score, score_range, name, worlds, max_episode_steps)
         self.reveals, self.score, self.score_range = reveals, score, score_range
+        if score_range is not None:  # NumPy's numbers, too, as plain ones
+            self.score_range = tuple(getattr(x, "item", lambda x=x: x)() for x in score_range)
         self.name, self.worlds, self.max_episode_steps = name, worlds, int(max_episode_steps)
         self._look()
         self._begin(0)

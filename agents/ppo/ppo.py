@@ -88,8 +88,7 @@ class ContinualPPO(Agent):
         adam = (s.learning_rate, (s.adam_beta1, s.adam_beta2), s.adam_eps)
         decay = s.weight_decay if self.n_heads == 1 else 0.0  # else `clip_gradients` adds it
         self.optimizers = {
-            part: SeedAdam(flat, *adam, weight_decay=decay)
-            for part, flat in self.flats.items()
+            part: SeedAdam(flat, *adam, weight_decay=decay) for part, flat in self.flats.items()
         }
 
     def modules(self) -> dict[str, nn.Module]:

@@ -124,6 +124,18 @@ class SACSettings(LearnerSettings):
         """Raise ValueError if a task is over before it is explored or updates start."""
         self.check_length("exploration_steps", lengths, told_boundaries, spare=1)
         self.check_length("learning_starts", lengths, told_boundaries, spare=1)
+        steps = min(lengths) if told_boundaries else sum(lengths)
+        if not self._updates_within(steps, self.train_freq):
+            fits = max(f for f in range(1, steps + 1) if self._updates_within(steps, f))
+            raise ValueError(
+                f"train_freq is {self.train_freq} and learning_starts {self.learning_starts}, so "
+                f"no update falls into {steps} steps (--steps-per-task); give --sac.train-freq "
+                f"{min(fits, self.learning_starts or fits)}, or --preset small"
+            )
+
+    def _updates_within(self, steps: int, train_freq: int) -> bool:
+        """Return whether a multiple of `train_freq` lies from `learning_starts` to before `steps`."""
+        return -(-self.learning_starts // train_freq) * train_freq < steps
 
 
 # For budgets of some thousand steps: it learns single easy tasks from scratch in 7,500.

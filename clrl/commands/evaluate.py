@@ -54,11 +54,13 @@ class Command:
             for task in range(len(names)) if self.task is None else [self.task]:
                 # Episodes that no evaluation of the run has played.
                 rows = trained.evaluate([task], 0, how, unseen=True)
-                scores = [row[score] for row in rows]
+                silent = score == "success" and all(row[score] is None for row in rows)
+                scores = [row["return" if silent else score] for row in rows]
                 cells = "  ".join("–" if value is None else f"{value:.2f}" for value in scores)
                 known = [value for value in scores if value is not None]
                 mean = f"{sum(known) / len(known):.2f}" if known else "–"
-                print(f"task {task:2d} {names[task]:30}{cells}  {mean}")
+                instead = "  (return; the world reports no success)" * silent
+                print(f"task {task:2d} {names[task]:30}{cells}  {mean}{instead}")
         finally:
             trained.close()
         return errors.OK

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union
 
-from clrl.agents.settings.fields import check_value
+from clrl.agents.settings.fields import check_value, plain_values
 from clrl.config.names import unknown
 from clrl.errors import ConfigError
 
@@ -23,7 +23,7 @@ def plain(value: Any) -> Any:
             f.name: plain(_converted(getattr(value, f.name), hints[f.name], f.name))
             for f in fields(value)
         }
-    return [plain(item) for item in value] if isinstance(value, tuple) else value
+    return [plain(item) for item in value] if isinstance(value, tuple) else plain_values(value)
 
 
 def from_plain(

@@ -86,7 +86,9 @@ def _update_seconds(config: RunConfig) -> float:
     before = torch.get_float32_matmul_precision(), torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        compute.use_matmul(compute.best_matmul("cpu", learner.batch_size, max(learner.hidden_sizes)))
+        compute.use_matmul(
+            compute.best_matmul("cpu", learner.batch_size, max(learner.hidden_sizes))
+        )
         seconds = 0.0
         sizes = (config.sizes[0], *learner.hidden_sizes)
         for width in set(zip(sizes, sizes[1:], strict=False)):

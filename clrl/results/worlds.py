@@ -38,7 +38,7 @@ def world(config: Mapping[str, Any], task: int) -> dict[str, Any]:
     """Return what makes the world of a task, as far as the configuration says it."""
     settings = settings_at(config, task)
     if settings.get("identity"):
-        return {key: settings[key] for key in ("identity", "max_episode_steps")}
+        return {key: settings.get(key) for key in ("identity", "max_episode_steps")}
     kept = {key: value for key, value in settings.items() if key not in NOT_THE_WORLD}
     return {"task": config["sequence"]["tasks"][task], **kept}
 

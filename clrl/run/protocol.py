@@ -13,6 +13,7 @@ import torch
 
 from clrl import errors
 from clrl.agents.learner import Learner, NonFinite
+from clrl.agents.settings.fields import plain_values
 from clrl.config.evaluation import Evaluation
 from clrl.config.run import RunConfig
 from clrl.envs.contract.answers import BrokenWorld
@@ -134,10 +135,18 @@ def train(
         BrokenWorld: a world returned what it may not return.
         KeyboardInterrupt: a signal came; the run is saved.
         ValueError: the learner has trained already, or its worlds are of another kind.
+        TypeError: no learner, or no `Evaluation`.
     """
+    for name, value, kind in (
+        ("learner", learner, Learner),
+        ("evaluation", evaluation, Evaluation),
+    ):
+        if not isinstance(value, kind) and (value is not None or kind is Learner):
+            raise TypeError(f"{name} is {value!r}; needed is an object of {kind.__name__}")
     if learner.num_timesteps:
         raise ValueError(f"the learner has trained {learner.num_timesteps} steps; give a fresh one")
-    config, trained = describe(learner, evaluation or Evaluation(), log_every, steps_per_task)
+    config, trained = describe(learner, evaluation or Evaluation(), log_every,
+                               plain_values(steps_per_task))  # fmt: skip
     directory = Path(directory)
     check_directory(config, directory)
     worlds = examine(config, trained.sequences)

@@ -135,8 +135,9 @@ class RunLogger:
         """
         modes = {row["mode"] for row in rows}
         mode = self.score.mode if self.score.mode in modes else rows[0]["mode"]
-        silent = all(row.get(self.score.key) is None for row in rows)
-        score = SCORES["return"] if silent and self.score.name == "success" else self.score
+        known = {key for row in rows for key in ("success", "return") if row.get(key) is not None}
+        instead = self.score.name == "success" and known == {"return"}
+        score = SCORES["return"] if instead else self.score
         of_task: dict[int, list[float]] = {}
         for row in rows:
             if row["mode"] == mode:

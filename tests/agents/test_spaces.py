@@ -246,7 +246,9 @@ def test_what_is_no_one_hot_is_refused(hot: list[float]) -> None:
 
 @pytest.mark.parametrize("shape", [(), (4,), (6,), (2, 4), (2, 6), (1, 2, 5), (5, 1)])
 def test_observations_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"Unexpected observation shape .*needed is \(5,\) for one"):
+    with pytest.raises(
+        ValueError, match=r"Unexpected observation shape .*needed is \(5,\) for one"
+    ):
         spaces_of().check_observation(np.zeros(shape))
 
 

@@ -1,9 +1,11 @@
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clrl import errors
@@ -11,6 +13,7 @@ from clrl.commands import demo
 from clrl.commands.demo import Scores, sentences
 from clrl.commands.flags import look
 from clrl.commands.train import defaults
+from tests.clrl.synthetic import write_run
 
 
 def test_every_job_of_the_demo_is_a_valid_run_with_its_own_directory(tmp_path: Path) -> None:
@@ -47,24 +50,85 @@ sys.exit(cli.main(["demo"]))
         assert not Path("/proc", child.name).exists()
 
 
+NAN = float("nan")
+
+
+def made(
+    performance: float, forgetting: float, transfer: float, *tasks: tuple[float, float]
+) -> Scores:
+    named = tuple((f"task-{k}", before, after) for k, (before, after) in enumerate(tasks))
+    return Scores(performance, forgetting, transfer, named)
+
+
+KEEPS = made(0.80, 0.02, 0.25, (1.0, 0.98), (0.5, 0.5))
+LOSES = made(0.40, 0.50, -0.10, (1.0, 0.15), (0.3, 0.15))
+EVEN = made(0.80, 0.0, 0.25, (1.0, 1.0), (0.6, 0.6))
+GAINS = made(0.9, -0.15, -0.3, (0.6, 0.9), (0.9, 0.9))
+BOTH_WAYS = made(0.7, 0.0, 0.0, (0.9, 0.6), (0.4, 0.7))
+NOTHING = made(0.0, 0.0, 0.0, (0.0, 0.0), (0.0, 0.0))
+
+
 def test_the_sentences_say_what_the_numbers_say() -> None:
-    scores = {
-        "finetuning": Scores(0.40, 0.50, -0.10),
-        "packnet": Scores(0.80, 0.02, 0.25),
-    }
-    assert sentences(scores) == [
+    assert sentences({"finetuning": LOSES, "packnet": KEEPS}) == [
         "After the last task packnet does best: it succeeds in 80% of the episodes, averaged over "
-        "all tasks; finetuning forgets most, 50% of success, against 2% of packnet.",
-        "Forward transfer runs from -0.10 (finetuning) to +0.25 (packnet): at best, tasks are "
+        "tasks; finetuning forgets most: from the end of a task's training to the end of the run "
+        "success falls from 1.00 to 0.15 (task-0) and from 0.30 to 0.15 (task-1).",
+        "Forward transfer runs from -0.10 (finetuning) to +0.25 (packnet): at best tasks are "
         "learned faster than from scratch.",
     ]
 
 
-def test_the_sentences_turn_with_the_numbers() -> None:
-    scores = {"finetuning": Scores(0.9, 0.01, -0.3), "ewc": Scores(0.7, 0.02, -0.4)}
-    first, second = sentences(scores)
-    assert first.startswith("After the last task finetuning does best: it succeeds in 90% of")
-    assert first.endswith("; no method forgets more than 5 points of success.")
-    assert second.endswith("(finetuning): at best, tasks are learned no faster than from scratch.")
-    undefined = {"finetuning": Scores(0.9, 0.01, float("nan"))}
-    assert sentences(undefined)[1].startswith("Forward transfer is not defined here")
+@pytest.mark.parametrize(
+    ("found", "first", "second"),
+    [
+        ({"a": KEEPS}, "a does best: it succeeds in 80% .* no method forgets more than 5 points of "
+         "success on any task", r"Forward transfer is \+0.25: on average .* faster"),
+        ({"a": KEEPS, "b": EVEN}, "all methods do equally well: they succeed in 80%",
+         r"is \+0.25 for all methods: on average"),
+        ({"a": KEEPS, "b": EVEN, "c": LOSES}, "a and b do best: they succeed in 80%",
+         r"from -0.10 \(c\) to \+0.25 \(a, b\): at best"),
+        ({"a": GAINS, "b": EVEN}, "a does best: it succeeds in 90% .* no method forgets",
+         r"from -0.30 \(a\) to \+0.25 \(b\)"),
+        ({"a": GAINS}, "no method forgets more than 5 points of success on any", "no faster than"),
+        ({"a": BOTH_WAYS, "b": GAINS}, "no method forgets more than 5 points of success on "
+         r"average, but one task of a falls from 0.90 to 0.60 \(task-0\)", "no faster"),
+        ({"a": LOSES, "b": LOSES, "c": EVEN}, r"a and b forget most: .* with a from 1.00 to 0.15 "
+         r"\(task-0\) and .*; with b from 1.00", "faster"),
+        ({"a": NOTHING, "b": NOTHING}, "no method succeeds in any episode; no method forgets",
+         r"is \+0.00 for all methods: on average tasks are learned no faster"),
+        ({"a": made(0.8, 0.0, NAN, (1, 1)), "b": EVEN}, "do equally well", "not defined for a: "),
+        ({"a": made(0.8, 0.0, NAN), "b": made(0.7, 0.0, NAN)}, "a does best", "for a and b: "),
+    ],
+)  # fmt: skip
+def test_the_sentences_turn_with_the_numbers(
+    found: dict[str, Scores], first: str, second: str
+) -> None:
+    kept, helped = sentences(found)
+    assert re.search(first, kept) and re.search(second, helped), (kept, helped)
+    assert "nan" not in kept + helped and kept.endswith(".") and helped.endswith(".")
+
+
+def test_without_a_row_there_is_nothing_to_say() -> None:
+    assert sentences({}) == []
+
+
+def test_the_sentences_are_read_off_the_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A task that is learned late in its block and lost slowly afterwards."""
+    curve = [0, 0, 0, 0.1, 0.9, 1, 0.9, 0.5, 0.2, 0.2, 0.2, 0.1, 0, 0, 0.2, 0, 0.1, 0.15]
+    success = np.zeros((2, 18, 3))
+    success[:, :, 0] = curve
+    write_run(tmp_path / "finetuning", success, demo.TASKS)
+    kept = success.copy()
+    kept[:, 6:, 0] = 1.0
+    write_run(tmp_path / "packnet", kept, demo.TASKS, method={"name": "packnet"})
+    for name in demo.TASKS:
+        write_run(tmp_path / "references" / name, np.full((2, 6, 1), 0.2), [name])
+
+    demo.show(tmp_path)
+
+    first = capsys.readouterr().out.splitlines()[-2]
+    assert "packnet does best: it succeeds in 33% of the episodes" in first
+    assert "finetuning forgets most: " in first
+    assert first.endswith("success falls from 1.00 to 0.15 (drawer-close-v3).")

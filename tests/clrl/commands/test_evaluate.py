@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -71,3 +73,26 @@ def test_what_cannot_be_played_is_code_78(
 ) -> None:
     assert main(["evaluate", str(run), *words]) == errors.CONFIG
     assert capsys.readouterr() == ("", f"clrl: {sentence}\n")
+
+
+def test_a_world_without_success_is_played_for_its_return(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"success": None, "return": value} for value in (-2.0, -4.0)]
+    trained = SimpleNamespace(evaluate=lambda *args, **more: rows, close=lambda: None)
+    monkeypatch.setattr("clrl.run.builder.load_trained", lambda *args: trained)
+    monkeypatch.setattr("clrl.config.run.RunConfig.load", lambda path: asked("success"))
+    assert main(["evaluate", str(run)]) == errors.OK
+    _, line = capsys.readouterr().out.splitlines()
+    assert line.endswith("-2.00  -4.00  -3.00  (return; the world reports no success)")
+    rows[0]["success"] = 0.0
+    assert main(["evaluate", str(run)]) == errors.OK
+    assert capsys.readouterr().out.splitlines()[1].endswith("0.00  –  0.00")
+
+
+def asked(score: str) -> Any:
+    return SimpleNamespace(
+        sequence=SimpleNamespace(tasks=("a",), score=score),
+        seeds=(0, 1),
+        placement=SimpleNamespace(threads=1),
+    )

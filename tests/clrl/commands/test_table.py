@@ -27,6 +27,18 @@ def test_the_command_prints_them(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert content["published"][0]["performance"] == {"value": 0.05, "interval": [0.05, 0.06]}
 
 
+def test_a_window_is_taken_or_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(write_run(tmp_path / "run", SUCCESS, TASKS))
+    assert main(["table", run, "--window", "5"]) == errors.OK
+    out = capsys.readouterr().out
+    assert "| finetuning | 2 | 0.63 [" in out and "window of 5 evaluations (6 per task)" in out
+    assert main(["table", run]) == errors.OK
+    assert "| finetuning | 2 | 0.65 [" in capsys.readouterr().out
+    for word in ("0", "-5", "19", "2.5", "all"):
+        assert main(["table", run, "--window", word]) == errors.CONFIG
+        assert "window" in capsys.readouterr().err
+
+
 def test_strict_is_code_1_where_something_is_missing_and_the_table_the_same(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,12 +17,14 @@ def test_all_tasks_are_due_at_every_period_and_never_at_the_start() -> None:
     assert due[5] == [0, 1]
 
 
-def test_the_economical_schedule_is_the_current_task_and_all_tasks_at_the_last_five() -> None:
-    how = Evaluation(evals_per_task=4, tasks="economical")
-    due = [how.due(step, Schedule("abc", 100)) for step in range(25, 301, 25)]
-    assert due == [[0]] * 4 + [[1]] * 3 + [[0, 1, 2]] * 5
-    short = Evaluation(evals_per_task=2, tasks="economical")
-    assert [short.due(s, Schedule("ab", 100)) for s in (50, 100, 150, 200)] == [[0, 1]] * 4
+@pytest.mark.parametrize(("evals", "last"), [(1, 1), (4, 1), (10, 1), (20, 2), (50, 5)])
+def test_the_economical_schedule_is_the_current_task_and_all_where_the_end_is_averaged(
+    evals: int, last: int
+) -> None:
+    how = Evaluation(evals_per_task=evals, tasks="economical")
+    due = [how.due(step, Schedule("abc", 100 * evals)) for step in range(100, 300 * evals + 1, 100)]
+    assert due[-last:] == [[0, 1, 2]] * last
+    assert due[:-last] == ([[0]] * evals + [[1]] * evals + [[2]] * evals)[:-last]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def test_a_period_that_does_not_come_out_whole_is_refused() -> None:
 def test_economical_evaluation_is_that_of_the_end() -> None:
     how, schedule = Evaluation(6, tasks="economical"), Schedule("ab", 60)
     due = [how.due(step, schedule, interleaved=True) for step in range(10, 121, 10)]
-    assert due == [[]] * 7 + [[0, 1]] * 5
+    assert due == [[]] * 11 + [[0, 1]]
 
 
 @pytest.mark.parametrize(

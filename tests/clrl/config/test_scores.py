@@ -52,7 +52,7 @@ def test_performance_forgetting_and_backward_transfer_are_in_units_of_the_return
 ) -> None:
     write(tmp_path)
 
-    result = table([tmp_path])
+    result = table([tmp_path], window=5)
 
     ends = returns(np.array([[0.28, 0.72, 0.76], [0.50, 0.86, 0.66]]))
     numbers = row(result)
@@ -76,7 +76,7 @@ def test_performance_forgetting_and_backward_transfer_are_in_units_of_the_return
 def test_a_given_range_normalises_without_references(tmp_path: Path) -> None:
     write(tmp_path, score_range=[-100, 300])
 
-    result = table([tmp_path])
+    result = table([tmp_path], window=5)
 
     ends = returns(np.array([[0.28, 0.72, 0.76], [0.50, 0.86, 0.66]]))
     share = row(result)["normalised_performance"]
@@ -92,7 +92,7 @@ def test_references_give_each_task_its_range(tmp_path: Path) -> None:
     write(tmp_path)
     write_references(tmp_path)
 
-    result = table([tmp_path])
+    result = table([tmp_path], window=5)
 
     low = LOW
     high = np.array([
@@ -127,7 +127,7 @@ def test_forward_transfer_is_the_worked_examples_on_its_range(tmp_path: Path) ->
         curves = -300 + np.repeat(REFERENCES[:, task, None, None], 6, axis=1) * 200
         write_run(tmp_path / name, curves, [name], sequence=told)
 
-    numbers = row(table([tmp_path]))
+    numbers = row(table([tmp_path], window=5))
 
     assert numbers["normalised_performance"]["value"] == pytest.approx(0.63)
     assert numbers["forward_transfer"]["value"] == pytest.approx(0.1701926385, abs=5e-11)
@@ -145,7 +145,7 @@ def test_a_reference_that_does_not_get_better_leaves_its_task_out_and_is_named(
     rows = [json.loads(line) for line in flat.read_text().splitlines()]
     flat.write_text("".join(json.dumps({**row, "return": 7.0}) + "\n" for row in rows))
 
-    result = table([tmp_path])
+    result = table([tmp_path], window=5)
 
     numbers = row(result)
     assert numbers["normalised_performance"]["per_task"][1] is None
@@ -166,7 +166,7 @@ def test_without_any_range_there_is_a_dash(tmp_path: Path) -> None:
         rows = [json.loads(line) for line in record.read_text().splitlines()]
         record.write_text("".join(json.dumps({**row, "return": 7.0}) + "\n" for row in rows))
 
-    result = table([tmp_path])
+    result = table([tmp_path], window=5)
 
     assert "] | – | – | 184 | " in result.markdown()
     assert row(result)["forward_transfer"]["value"] is None
@@ -174,11 +174,11 @@ def test_without_any_range_there_is_a_dash(tmp_path: Path) -> None:
 
 def test_interleaved_returns_are_normalised_by_references_too(tmp_path: Path) -> None:
     write(tmp_path, interleaved=True)
-    (problem,) = table([tmp_path]).problems
+    (problem,) = table([tmp_path], window=5).problems
     assert problem.startswith("Normalised performance needs reference runs that are not there")
     write_references(tmp_path)
 
-    result = table([tmp_path])
+    result = table([tmp_path], window=5)
 
     numbers = row(result)
     assert numbers["forward_transfer"]["value"] is None
@@ -193,7 +193,7 @@ def test_a_missing_return_is_named(tmp_path: Path) -> None:
     rows = [{**row, "return": None} if row["step"] == 18_000 else row for row in rows]
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-    (problem,) = table([tmp_path]).problems
+    (problem,) = table([tmp_path], window=5).problems
 
     assert "no return of task 2 (reach-v3) at step 18,000 for seed 0" in problem
 
@@ -205,7 +205,7 @@ def test_accuracy_is_a_rate_with_its_name(tmp_path: Path) -> None:
         curves = np.repeat(REFERENCES[:, task, None, None], 6, axis=1)
         write_run(tmp_path / name, curves, [name], sequence=told)
 
-    text = table([tmp_path]).markdown()
+    text = table([tmp_path], window=5).markdown()
 
     assert "| performance (accuracy) | forgetting (accuracy) | forward transfer | BWT (acc" in text
     numbers = "| 2 | 0.63 [0.59, 0.67] | 0.02 [-0.05, 0.09] | 0.17 [0.10, 0.23] | -0.03 |"
@@ -216,7 +216,7 @@ def test_scores_never_mix(tmp_path: Path) -> None:
     write(tmp_path, "returns", family="metaworld")
     write_run(tmp_path / "success", SUCCESS, TASKS)
 
-    result = table([tmp_path])
+    result = table([tmp_path], window=5)
 
     assert [len(section.rows) for section in result.sections] == [1, 1]
     beside = result.markdown(published=True).split("### Beside")[1]

@@ -34,6 +34,17 @@ def test_seeds_of_equal_configurations_are_joined_in_ascending_order(tmp_path: P
     assert group.directories == [str(tmp_path / "b"), str(tmp_path / "a")]
 
 
+def test_ten_seeds_and_more_stand_in_the_order_of_their_text(tmp_path: Path) -> None:
+    success = random_success(12, 2, 1)
+    runs = [
+        read(tmp_path / "a", success[:7], seeds=range(7)),
+        read(tmp_path / "b", success[7:], seeds=range(7, 12)),
+    ]
+    (group,) = join(runs)
+    assert group.seeds == (0, 1, 10, 11, 2, 3, 4, 5, 6, 7, 8, 9)
+    np.testing.assert_array_equal(group.scores, success[list(group.seeds)])
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -59,7 +70,8 @@ def test_what_is_revealed_makes_another_row_and_the_world_another_table(tmp_path
     told = read(tmp_path / "a")
     untold = read(tmp_path / "b", sequence={"reveals": "nothing"})
     other = read(tmp_path / "c", sequence={"horizon": 500})
-    assert by_sequence([told, other, untold]) == [[told, untold], [other]]
+    often = read(tmp_path / "d", random_success(1, 12, 3), sequence={"steps_per_task": 6000})
+    assert by_sequence([told, other, often, untold]) == [[told, untold], [other], [often]]
     assert len(join([told, untold])) == 2
 
 
@@ -97,10 +109,15 @@ def test_a_method_on_two_learners_is_told_apart_by_the_learner_alone(tmp_path: P
 
 def test_a_run_that_is_not_whole_says_why(tmp_path: Path) -> None:
     gap = SUCCESS.copy()
-    gap[1, 16, 0] = np.nan
+    gap[1, 17, 0] = np.nan
     assert shortfall(read(tmp_path / "whole")) is None
     assert shortfall(read(tmp_path / "gap", gap, seeds=(4, 7))) == (
-        f"{tmp_path / 'gap'} has no evaluation of task 0 (hammer-v3) at step 17,000 for seed 7"
+        f"{tmp_path / 'gap'} has no evaluation of task 0 (hammer-v3) at step 18,000 for seed 7"
+    )
+    gap[1, 16, 0] = np.nan
+    assert shortfall(read(tmp_path / "wide", gap), 2) == (
+        f"{tmp_path / 'wide'} has no evaluation of task 0 (hammer-v3) at step 17,000 for seed 1, "
+        "which a window of 2 needs"
     )
     gap[:, 16:] = np.nan
     assert shortfall(read(tmp_path / "cut", gap, state="interrupted")) == (

@@ -51,21 +51,21 @@ def some_success(seeds: int = 3, n: int = 4, tasks: int = 3) -> st.SearchStrateg
 
 def test_worked_example_gives_the_means_at_both_ends() -> None:
     np.testing.assert_allclose(
-        metrics.final_score(SUCCESS), [[0.28, 0.72, 0.76], [0.50, 0.86, 0.66]], atol=1e-12
+        metrics.final_score(SUCCESS, 5), [[0.28, 0.72, 0.76], [0.50, 0.86, 0.66]], atol=1e-12
     )
     np.testing.assert_allclose(
-        metrics.learned_score(SUCCESS), [[0.60, 0.66, 0.76], [0.50, 0.72, 0.66]], atol=1e-12
+        metrics.learned_score(SUCCESS, 5), [[0.60, 0.66, 0.76], [0.50, 0.72, 0.66]], atol=1e-12
     )
 
 
 def test_worked_example_gives_performance_forgetting_and_backward_transfer() -> None:
-    forgotten = forgetting(SUCCESS)
+    forgotten = forgetting(SUCCESS, 5)
 
     np.testing.assert_allclose(forgotten, [[0.32, -0.06, 0], [0, -0.14, 0]], atol=1e-12)
-    assert performance(SUCCESS).mean() == pytest.approx(0.63, abs=1e-12)
+    assert performance(SUCCESS, 5).mean() == pytest.approx(0.63, abs=1e-12)
     assert forgotten.mean() == pytest.approx(0.02, abs=1e-12)
     assert forgotten[:, :-1].mean() == pytest.approx(0.03, abs=1e-12)
-    assert backward_transfer(SUCCESS).mean() == pytest.approx(-0.03, abs=1e-12)
+    assert backward_transfer(SUCCESS, 5).mean() == pytest.approx(-0.03, abs=1e-12)
 
 
 def test_worked_example_gives_the_last_point_versions() -> None:
@@ -108,11 +108,46 @@ def test_forward_transfer_is_no_mean_of_pairs_and_no_global_ratio() -> None:
     assert abs(value - overall) > 1e-3
 
 
-def test_window_is_cut_to_a_block_of_fewer_evaluations() -> None:
-    success = np.array([[[0.2, 0.0], [0.4, 0.0], [0.0, 0.6], [0.2, 0.8]]])
+def tail(success: np.ndarray, task: int, until: int, window: int) -> np.ndarray:
+    """The original's `tail(5)`: the last rows of a task's column of those up to a step."""
+    steps = 20_000 * np.arange(1, success.shape[1] + 1)
+    rows = [success[:, k, task] for k, step in enumerate(steps) if step <= 20_000 * until]
+    return np.mean(rows[-window:], axis=0)
 
-    np.testing.assert_allclose(performance(success), [(0.1 + 0.7) / 2])
-    np.testing.assert_allclose(forgetting(success), [[0.3 - 0.1, 0]], atol=1e-15)
+
+@pytest.mark.parametrize("window", [1, 2, 5, 7, 24])
+@pytest.mark.parametrize(("n", "tasks"), [(1, 4), (2, 3), (4, 6), (5, 2), (6, 4), (8, 3), (24, 1)])
+def test_a_window_takes_the_originals_tail_across_the_start_of_a_block(
+    n: int, tasks: int, window: int
+) -> None:
+    success = np.random.default_rng(n).random((3, n * tasks, tasks))
+    learned, final = (
+        np.stack([tail(success, i, end(i), window) for i in range(tasks)], axis=1)
+        for end in (lambda i: (i + 1) * n, lambda i: n * tasks)
+    )
+
+    np.testing.assert_allclose(metrics.learned_score(success, window), learned, atol=1e-15)
+    np.testing.assert_allclose(metrics.final_score(success, window), final, atol=1e-15)
+    np.testing.assert_allclose(forgetting(success, window), learned - final, atol=1e-15)
+    np.testing.assert_allclose(performance(success, window), final.mean(axis=1), atol=1e-15)
+
+
+@pytest.mark.parametrize(("n", "window"), [(1, 1), (6, 1), (19, 1), (20, 2), (50, 5), (100, 10)])
+def test_by_default_a_tenth_of_a_tasks_evaluations_is_averaged(n: int, window: int) -> None:
+    success = np.random.default_rng(n).random((2, n * 2, 2))
+    for metric in (performance, forgetting, backward_transfer, metrics.final_score):
+        np.testing.assert_array_equal(metric(success), metric(success, window))
+    assert metrics.learned_range(success[:, :, :1]) == metrics.learned_range(
+        success[:, :, :1], max(1, 2 * n // 10)
+    )
+
+
+def test_what_falls_within_a_few_evaluations_is_forgotten() -> None:
+    """A task is learned in its last two evaluations of six, kept for a moment, and lost."""
+    curve = [0, 0, 0, 0.1, 0.9, 1, 0.9, 0.5, 0.2, 0.2, 0.2, 0.1]
+    success = np.stack([curve, np.zeros(12)], axis=1)[None]
+    assert forgetting(success)[0, 0] == pytest.approx(0.9)
+    assert forgetting(success, 5)[0, 0] == pytest.approx(0.4 - 0.24)
 
 
 def test_a_solved_reference_leaves_its_task_out_and_names_it() -> None:
@@ -146,9 +181,9 @@ def test_metrics_use_only_the_cells_they_are_defined_on() -> None:
         economical[:, block, task] = SUCCESS[:, block, task]
     economical[:, -5:] = SUCCESS[:, -5:]
 
-    np.testing.assert_array_equal(performance(economical), performance(SUCCESS))
-    np.testing.assert_array_equal(forgetting(economical), forgetting(SUCCESS))
-    np.testing.assert_array_equal(backward_transfer(economical), backward_transfer(SUCCESS))
+    for metric in (performance, forgetting, backward_transfer):
+        np.testing.assert_array_equal(metric(economical, 5), metric(SUCCESS, 5))
+        np.testing.assert_array_equal(metric(economical), metric(SUCCESS))
     np.testing.assert_array_equal(auc(economical), auc(SUCCESS))
 
 
@@ -156,9 +191,12 @@ def test_metrics_use_only_the_cells_they_are_defined_on() -> None:
     ("cell", "metric"),
     [
         ((1, 2, 0), auc),  # its own block
-        ((1, 4, 0), forgetting),  # the end of its own block
-        ((1, 16, 0), forgetting),  # the end of the run
-        ((0, 13, 1), performance),
+        ((1, 5, 0), forgetting),  # the end of its own block
+        ((1, 17, 0), forgetting),  # the end of the run
+        ((0, 17, 1), performance),
+        ((1, 4, 0), lambda scores: forgetting(scores, 5)),
+        ((1, 5, 1), lambda scores: forgetting(scores, 7)),  # before its own block
+        ((0, 13, 1), lambda scores: performance(scores, 5)),
     ],
 )
 def test_a_missing_cell_is_named(
@@ -185,7 +223,7 @@ def test_backward_transfer_of_one_task_is_not_defined() -> None:
 def test_the_range_of_a_task_goes_from_the_first_evaluation_to_the_last_window() -> None:
     curves = np.array([[-9, -5, -2, -2, -2, -1, -1], [-7, -6, -3, -2, -1, -1, -2.0]])[:, :, None]
 
-    assert metrics.learned_range(curves) == pytest.approx((-8, -1.7), abs=1e-12)
+    assert metrics.learned_range(curves, window=5) == pytest.approx((-8, -1.7), abs=1e-12)
     assert metrics.learned_range(curves, window=1) == pytest.approx((-8, -1.5), abs=1e-12)
 
 

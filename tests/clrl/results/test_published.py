@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_every_value_lies_in_its_interval() -> None:
 def test_our_rows_stand_beside_the_published_ones(tmp_path: Path) -> None:
     for name in ("ewc", "reset"):
         write_run(tmp_path / name, SUCCESS, TASKS, method={"name": name})
-    text = table([tmp_path]).markdown(published=True)
+    text = table([tmp_path], window=5).markdown(published=True)
     rows = cells(text)
     assert list(rows) == [row.method for row in read_published()] + ["reset"]
     assert rows["ewc"][:4] == ["2", "0.63 [0.59, 0.67]", "0.60 [0.56, 0.64]", "0.02 [-0.05, 0.09]"]
@@ -75,6 +76,47 @@ def test_rows_of_several_sequences_are_told_apart(tmp_path: Path) -> None:
     ours = [name for name in rows if name.startswith("ewc")]
     assert ours == ["ewc, one (3 x 6,000 steps)", "ewc, made-up (2 x 6,000 steps)"]
     assert [rows[name][0] for name in ours] == ["2", "2"] and rows["finetuning"][0] == "–"
+
+
+@pytest.mark.parametrize(
+    ("changes", "labels"),
+    [
+        ([{}], ["ewc"]),
+        ([{"learner": {"name": "ppo"}}], ["ewc (learner.name=ppo)"]),
+        ([{"learner": {"name": "ppo"}, "method": {"name": "cbp"}}, {}],
+         ["ewc (learner.name=sac)", "cbp (learner.name=ppo)"]),
+        ([{"learner": {"name": "ppo"}}, {}], ["ewc (learner.name=ppo)", "ewc (learner.name=sac)"]),
+        ([{"sequence": {"reveals": "boundaries"}}], ["ewc (reveals=boundaries)"]),
+        ([{"sequence": {"reveals": "nothing"}, "learner": {"name": "ppo"}}],
+         ["ewc (learner.name=ppo, reveals=nothing)"]),
+        ([{"method": {"name": "ewc", "coef": k}, "learner": {"name": "ppo"}} for k in (1, 2)],
+         ["ewc (coef=1, learner.name=ppo)", "ewc (coef=2, learner.name=ppo)"]),
+    ],
+)  # fmt: skip
+def test_a_row_says_in_what_it_is_not_as_published(
+    tmp_path: Path, changes: list[dict[str, Any]], labels: list[str]
+) -> None:
+    for k, change in enumerate(changes):
+        settings = {"method": {"name": "ewc"}, **change}
+        write_run(tmp_path / str(k), SUCCESS, TASKS, **settings)
+    rows = cells(table([tmp_path]).markdown(published=True))
+    assert [name for name in rows if rows[name][0] == "2"] == labels
+
+
+def test_what_cannot_stand_beside_them_is_named(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", SUCCESS, TASKS)
+    write_run(tmp_path / "b", SUCCESS, TASKS, sequence={"family": "custom", "name": "mine"})
+    write_run(tmp_path / "c", SUCCESS, TASKS, sequence={"score": "accuracy", "family": "toy"})
+    write_run(tmp_path / "d", random_success(1, 6, 1), TASKS[:1], method={"name": "ewc"})
+
+    text = table([tmp_path]).markdown(published=True).split("### Beside")[1]
+
+    size = "(3 x 6,000 steps)"
+    assert f"mine {size}: worlds of the family custom" in text
+    assert f"made-up {size}: measured by accuracy" in text
+    assert "made-up (1 x 6,000 steps): a single task" in text
+    assert "window of 1 evaluation (6 per task)" in text and "average 5 of 50" in text
+    assert cells(table([tmp_path]).markdown(published=True))["ewc"][0] == "–"
 
 
 def test_an_installed_package_has_them(tmp_path: Path) -> None:

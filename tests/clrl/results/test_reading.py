@@ -58,6 +58,38 @@ def test_what_is_not_known_is_nan_and_evaluated_all_the_same(run: Path) -> None:
     assert read.evaluated.all() and not np.isnan(read.deterministic).any()
 
 
+def silence(run: Path, key: str = "success", lines: slice = slice(None)) -> None:
+    """Make a number of some lines null, as a world writes it that does not report it."""
+    path = run / "metrics.jsonl"
+    rows = [json.loads(text) for text in path.read_text().splitlines()]
+    for row in rows[lines]:
+        row[key] = None
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_world_that_reports_no_success_is_measured_by_its_returns(run: Path) -> None:
+    silence(run)
+    read = read_run(run)
+    assert read.score.name == "return" and read.config["sequence"]["score"] == "success"
+    np.testing.assert_array_equal(read.scores, read.returns)
+
+
+@pytest.mark.parametrize("known", [0, 1, -1])
+def test_a_single_success_keeps_success_the_measure(run: Path, known: int) -> None:
+    """Be it of a deterministic episode: the world does report it."""
+    success = json.loads((run / "metrics.jsonl").read_text().splitlines()[known])["success"]
+    silence(run)
+    rewrite(run, known % 24 + 1, success=success)
+    read = read_run(run)
+    assert read.score.name == "success" and np.isnan(read.scores).sum() >= 11
+
+
+def test_nothing_known_is_no_return_either(run: Path) -> None:
+    silence(run)
+    silence(run, "return")
+    assert read_run(run).score.name == "success"
+
+
 @pytest.mark.parametrize("score", ["success", "return", "accuracy"])
 def test_scores_are_what_the_sequence_is_measured_by(tmp_path: Path, score: str) -> None:
     values = random_success(2, 3, 2)

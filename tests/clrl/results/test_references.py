@@ -17,7 +17,7 @@ def test_a_missing_reference_is_a_dash_and_a_sentence(tmp_path: Path) -> None:
     write_run(tmp_path / "run", SUCCESS, TASKS)
     write_references(tmp_path / "references", ("push-v3",))
 
-    result = table([tmp_path])
+    result = table([tmp_path], window=5)
 
     assert "| 0.02 [-0.05, 0.09] | – | -0.03 |" in result.markdown()
     sentence = "Forward transfer needs reference runs that are not there: hammer-v3, reach-v3."

@@ -23,7 +23,7 @@ from tests.clrl.synthetic import random_success, write_run
 def test_one_seed_has_a_value_and_no_interval(tmp_path: Path) -> None:
     write_run(tmp_path / "run", SUCCESS[:1], TASKS)
 
-    result = table([tmp_path])
+    result = table([tmp_path], window=5)
 
     assert "| finetuning | 1 | 0.59 [–] | 0.09 [–] | – | -0.13 |" in result.markdown()
     assert "One seed has no interval" in result.markdown()
@@ -66,7 +66,7 @@ def test_a_sequence_told_twice_has_forward_transfer_of_both_halves(tmp_path: Pat
 def test_a_row_has_a_cell_for_every_column(tmp_path: Path, score: str, halves: bool) -> None:
     run = read_run(write_run(tmp_path / "run", SUCCESS, TASKS, sequence={"score": score}))
     (group,) = join([run])
-    measured = measure(group, "mine", References({}, TASKS, (), ()))
+    measured = measure(group, "mine", References(TASKS, {}, (0, 1, 2), (), ()))
     cells = dict(zip(columns(group.score, halves), measured.cells(halves), strict=True))
     assert (cells["method"], cells["n"], cells["forward transfer"]) == ("mine", "2", "–")
     assert cells[group.score.of("performance")] == measured.performance.text(score == "return")
@@ -77,7 +77,7 @@ def test_a_row_has_a_cell_for_every_column(tmp_path: Path, score: str, halves: b
 def test_a_range_makes_a_share_of_what_was_measured(tmp_path: Path) -> None:
     told: dict[str, Any] = {"score": "return", "score_range": [-1.0, 3.0]}
     (group,) = join([read_run(write_run(tmp_path / "run", SUCCESS, TASKS, sequence=told))])
-    measured = measure(group, "mine", References({}, TASKS, (), ()))
+    measured = measure(group, "mine", References(TASKS, {}, (0, 1, 2), (), ()), window=5)
     assert measured.share.value == pytest.approx((0.63 + 1) / 4)
     assert measured.forward_transfer.value != measured.forward_transfer.value  # undefined
     assert measured.flat == () and measured.ranges.tolist() == [[-1.0, 3.0]] * 3

@@ -1,5 +1,11 @@
 """Intervals against worked examples, with the original benchmark's generator."""
 
+# ruff: noqa: NPY002 - the original draws from the global generator
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +22,8 @@ from clrl.results.statistics import (
     resampled_means,
     two_sample_interval,
 )
+from clrl.results.tables import table
+from tests.clrl.synthetic import write_run
 
 
 def numbers(text: str) -> np.ndarray:
@@ -44,14 +52,14 @@ def mean_ratio(own: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def test_performance_and_its_interval_equal_the_worked_example() -> None:
-    scores = performance(SUCCESS)
+    scores = performance(SUCCESS, 5)
 
     assert scores.mean() == pytest.approx(0.516, abs=1e-12)
     assert mean_interval(scores, fresh_sampler()) == pytest.approx((0.47, 0.562), abs=1e-12)
 
 
 def test_forgetting_and_its_interval_equal_the_worked_example() -> None:
-    scores = forgetting(SUCCESS).mean(axis=1)
+    scores = forgetting(SUCCESS, 5).mean(axis=1)
 
     assert scores.mean() == pytest.approx(-0.004, abs=1e-12)
     assert mean_interval(scores, fresh_sampler()) == pytest.approx((-0.06, 0.054), abs=1e-12)
@@ -68,7 +76,7 @@ def test_forward_transfer_and_its_interval_equal_the_worked_example() -> None:
 
 
 def test_another_generator_gives_other_intervals() -> None:
-    forgotten, own = forgetting(SUCCESS).mean(axis=1), auc(SUCCESS)
+    forgotten, own = forgetting(SUCCESS, 5).mean(axis=1), auc(SUCCESS)
 
     low_high = mean_interval(forgotten, np.random.default_rng(0))
     transfer = two_sample_interval(mean_ratio, own, REFERENCES, np.random.default_rng(0))
@@ -155,3 +163,45 @@ def test_a_curve_keeps_its_gaps() -> None:
 
     assert 0.1 <= low[0] <= high[0] <= 0.3
     assert np.isnan([low[1], high[1]]).all()
+
+
+def original_interval(values: dict[int, np.ndarray], references: dict[int, np.ndarray]) -> Any:
+    """The original's: rows sorted by the seed's text, a generator seeded with 0 before each."""
+    rows = np.stack([values[int(seed)] for seed in sorted(map(str, values))])
+    bases = np.stack([references[int(seed)] for seed in sorted(map(str, references))])
+    means, random = [], np.random.RandomState(0)
+    for part in (rows, bases):
+        means.append(part[random.choice(len(part), (4000, len(part)))].mean(axis=1))
+    ratios_of_means = ((means[0] - means[1]) / (1 - means[1])).mean(axis=1)
+    random = np.random.RandomState(0)
+    performances = rows[random.choice(len(rows), (4000, len(rows)))].mean(axis=(1, 2))
+    return [
+        np.quantile(found, (0.05, 0.95), method="midpoint")
+        for found in (performances, ratios_of_means)
+    ]
+
+
+@pytest.mark.parametrize("seeds", [range(12), (3, 20, 100, 7), range(5)])
+def test_tables_resample_seeds_in_the_order_of_their_text(
+    tmp_path: Path, seeds: Sequence[int]
+) -> None:
+    n, others, tasks = len(seeds), range(8, 21), ("push-v3", "reach-v3")
+    rates = np.random.default_rng(n).random((n, 2)) / 2
+    bases = np.random.default_rng(50).random((len(others), 2)) / 2
+    write_run(tmp_path / "run", np.repeat(rates[:, None], 4, axis=1), tasks, seeds)
+    for task, name in enumerate(tasks):
+        curves = np.repeat(bases[:, None, [task]], 2, axis=1)
+        write_run(tmp_path / name, curves[:6], [name], others[:6])
+        write_run(tmp_path / f"{name}-more", curves[6:], [name], others[6:])
+
+    (section,) = table([tmp_path]).sections
+
+    (row,) = section.rows
+    performance_bounds, transfer_bounds = original_interval(
+        dict(zip(seeds, rates, strict=True)), dict(zip(others, bases, strict=True))
+    )
+    assert row.performance.interval == pytest.approx(performance_bounds, abs=1e-12)
+    assert row.forward_transfer.interval == pytest.approx(transfer_bounds, abs=1e-12)
+    ascending = mean_interval(rates.mean(axis=1), fresh_sampler())
+    if n == 12:
+        assert row.performance.interval != pytest.approx(ascending, abs=1e-6)

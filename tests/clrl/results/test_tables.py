@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clrl.errors import DamagedData
+from clrl.errors import ConfigError, DamagedData
 from clrl.results.metrics import auc, forgetting, performance
+from clrl.results.notes import NO_SUCCESS
 from clrl.results.statistics import fresh_sampler, mean_interval
 from clrl.results.tables import Table, table
 from clrl.results.told import NOTE
@@ -54,7 +55,7 @@ def test_worked_example_comes_out_of_run_directories(tmp_path: Path) -> None:
         )
     write_references(tmp_path / "references")
 
-    result = table([tmp_path])
+    result = table([tmp_path], window=5)
 
     assert "| ewc | 2 | 0.63 [0.59, 0.67] | 0.02 [-0.05, 0.09] | 0.17 [0.10, 0.23] | -0.03 | " in (
         result.markdown()
@@ -118,6 +119,123 @@ def test_seeds_of_several_directories_are_joined_in_order(tmp_path: Path) -> Non
     )
     assert numbers["forgetting"]["per_task"] == forgetting(success).mean(axis=0).tolist()
     assert numbers["auc"] == auc(success).tolist()
+
+
+def nulls(run: Path, key: str, step: int | None = None, task: int | None = None) -> None:
+    """Make a number null, of one step or task or of all."""
+    path = run / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in rows:
+        if step in (None, line["step"]) and task in (None, line["task"]):
+            line[key] = None
+    path.write_text("".join(json.dumps(line) + "\n" for line in rows))
+
+
+def test_without_any_success_the_return_is_measured_and_this_is_said(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "run", SUCCESS, TASKS)]
+    runs += [write_run(tmp_path / t, SUCCESS[:, :6, [k]], [t]) for k, t in enumerate(TASKS)]
+    for run in runs:
+        nulls(run, "success")
+        nulls(run, "success_last")
+
+    result = table([tmp_path])
+
+    text = result.markdown(published=True)
+    assert "steps, score return, fixes" in text.splitlines()[0]
+    assert "| performance (return) | forgetting (return) | normalised" in text
+    assert f"* {NO_SUCCESS}" in text and "0.00 [0.00" not in text.split("### Beside")[0]
+    numbers = row(result)
+    assert numbers["score"] == "return"
+    assert numbers["performance"]["value"] == pytest.approx(1000 * performance(SUCCESS).mean())
+    assert numbers["forward_transfer"]["value"] is not None and result.problems == []
+    assert json.loads(result.json())["tables"][0]["sequence"]["score"] == "return"
+
+
+@pytest.mark.parametrize(("task", "named"), [(None, "task 2 (reach-v3)"), (1, "task 1 (push-v3)")])
+def test_a_success_that_is_missing_at_the_end_is_named(
+    tmp_path: Path, task: int | None, named: str
+) -> None:
+    run = write_run(tmp_path / "run", SUCCESS, TASKS)
+    nulls(run, "success", 18_000, task)
+    result = table([tmp_path])
+    (problem,) = result.problems
+    assert f"no success of {named} at step 18,000 for seed 0: left out of the table." in problem
+    assert result.sections[0].rows == []
+
+
+def test_a_world_without_success_among_others_is_named(tmp_path: Path) -> None:
+    nulls(write_run(tmp_path / "run", SUCCESS, TASKS), "success", task=1)
+    (problem,) = table([tmp_path]).problems
+    assert "has no success of task 1 (push-v3) at step 7,000 for seed 0: left out" in problem
+
+
+@pytest.mark.parametrize("parity", ["clean", "original"])
+@pytest.mark.parametrize(
+    ("n", "given", "window", "said"),
+    [
+        (6, None, 1, "the last evaluation of the run"),
+        (6, 1, 1, "the last evaluation of the run"),
+        (6, 5, 5, "the mean of the last 5 evaluations of the run"),
+        (3, 5, 5, "the mean of the last 5 evaluations of the run"),
+        (50, None, 5, "the mean of the last 5 evaluations of the run"),
+    ],
+)
+def test_a_table_has_one_window_and_says_it(
+    tmp_path: Path, parity: str, n: int, given: int | None, window: int, said: str
+) -> None:
+    success = random_success(3, n, 3)
+    run = write_run(tmp_path / "run", success, TASKS)
+    write_run(tmp_path / "ewc", success, TASKS, method={"name": "ewc"})
+    config = (run / "config.yaml").read_text().replace("parity: clean", f"parity: {parity}")
+    (run / "config.yaml").write_text(config)
+
+    result = table([tmp_path], window=given)
+
+    (section,) = result.sections
+    s = "s" * (window > 1)
+    assert section.heading.endswith(f", window of {window} evaluation{s} ({n} per task)")
+    assert section.heading in result.markdown() and said in result.markdown()
+    assert json.loads(result.json())["tables"][0]["window"] == window
+    for index in (0, 1):
+        numbers = row(result, index)
+        lost = forgetting(success, window)
+        assert numbers["performance"]["per_seed"] == performance(success, window).tolist()
+        assert numbers["forgetting"]["per_seed"] == lost.mean(axis=1).tolist()
+        assert numbers["backward_transfer"]["per_seed"] == (-lost[:, :2].mean(axis=1)).tolist()
+        assert numbers["performance"]["last_evaluation"] == performance(success, 1).mean()
+
+
+def test_runs_of_other_numbers_of_evaluations_have_tables_of_their_own(tmp_path: Path) -> None:
+    for n in (6, 20):
+        write_run(tmp_path / str(n), random_success(1, n, 3), TASKS,
+                  sequence={"steps_per_task": 60_000})  # fmt: skip
+    assert [section.window for section in table([tmp_path]).sections] == [2, 1]
+    assert [section.window for section in table([tmp_path], window=5).sections] == [5, 5]
+
+
+@pytest.mark.parametrize("window", [0, -1, 19, 2.0, True, "5", 10**9])
+def test_a_window_that_no_run_has_is_refused(tmp_path: Path, window: Any) -> None:
+    run = write_run(tmp_path / "run", SUCCESS, TASKS)
+    with pytest.raises(ConfigError, match=r"window is .*; it must be a whole number from 1 to 18"):
+        table([run], window=window)
+
+
+def test_a_run_of_fewer_evaluations_than_a_window_is_named(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", SUCCESS, TASKS)
+    write_run(tmp_path / "short", random_success(1, 2, 3), TASKS)
+    result = table([tmp_path], window=7)
+    problem = next(text for text in result.problems if "short" in text)
+    assert "short has only 6 evaluations for a window of 7: left out of the table." in problem
+
+
+def test_what_an_economical_run_lacks_for_a_wider_window_is_named(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", economical(SUCCESS, window=1), TASKS)
+    assert table([tmp_path]).sections[0].rows[0].performance.value == pytest.approx(0.65)
+    problems = table([tmp_path], window=5).problems
+    assert problems == [
+        f"{tmp_path / 'run'} has no evaluation of task 0 (hammer-v3) at step 14,000 for seed 0, "
+        "which a window of 5 needs: left out of the table."
+    ]
 
 
 def test_the_same_directory_twice_counts_once(tmp_path: Path) -> None:

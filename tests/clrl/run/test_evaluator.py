@@ -16,7 +16,7 @@ from clrl.config import evaluation
 from clrl.config.evaluation import Evaluation
 from clrl.envs.metaworld import continual_world
 from clrl.envs.sequence import TaskSequence
-from clrl.run.evaluator import evaluate
+from clrl.run.evaluator import Episode, evaluate, mean_or_null
 from clrl.run.simulators import Simulators
 from tests.agents import tiny
 from tests.clrl.scripted import Line, Rewarded, Scripted, lines, noisy, simulators_of, up
@@ -236,3 +236,87 @@ def test_episodes_that_no_run_plays_start_elsewhere() -> None:
         evaluate(policy, simulators_of(lines()), [0], 0, Evaluation(1, 0, 4), unseen)
         places.append(starts(policy))
     assert len(set(places[0]) | set(places[1])) == 8
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+def played(*steps: tuple[float, dict[str, Any]]) -> Episode:
+    """An episode of these rewards and infos."""
+    episode = Episode(0, "stochastic", np.random.default_rng(0))
+    for number, (reward, info) in enumerate(steps, start=1):
+        episode.count(reward, info, number == len(steps), stop=False)
+    return episode
+
+
+@pytest.mark.parametrize(
+    ("reported", "success", "last"),
+    [
+        ([None, None], None, None),
+        ([0, 1, 0], 1.0, 0.0),
+        ([1, None], 1.0, 0.0),
+        ([None, 1], 1.0, 1.0),
+        ([0.0, 0.4], 1.0, 1.0),
+        ([True, False], 1.0, 0.0),
+        ([np.float32(0), np.array([1.0])], 1.0, 1.0),
+        ([NAN, 0], NAN, 0.0),
+        ([0, NAN], NAN, NAN),
+        ([NAN, 1], 1.0, 1.0),
+        ([1, NAN], 1.0, NAN),
+        ([-1, -1], NAN, NAN),
+        ([2, 0], NAN, 0.0),
+        ([INF, 0], NAN, 0.0),
+        (["yes", 0], NAN, 0.0),
+        ([np.array([1, 0]), 0], NAN, 0.0),
+        ([{}, 0], NAN, 0.0),
+    ],
+)
+def test_a_success_is_a_rate_or_unknown(reported: list[Any], success: Any, last: Any) -> None:
+    steps = [(1.0, {} if value is None else {"success": value}) for value in reported]
+    episode = played(*steps)
+    for found, expected in ((episode.success, success), (episode.success_last, last)):
+        assert found == expected or (expected != expected and found is not None and found != found)
+
+
+@pytest.mark.parametrize("blown", [NAN, INF, -INF, 1e300, 7.0])
+def test_a_step_whose_simulation_blew_up_pays_nothing(blown: float) -> None:
+    episode = played((1.0, {}), (blown, {"sim_warning": True}), (2.0, {"sim_warning": False}))
+    assert episode.total == 3.0
+
+
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [
+        ([], None),
+        ([None, None], None),
+        ([1.0, 0.0], 0.5),
+        ([1.0, None], 0.5),
+        ([None, NAN], None),
+        ([1.0, NAN], None),
+        ([INF, 1.0], None),
+        ([INF, -INF], None),
+        ([1e308, 1e308, 1e308], None),
+    ],
+)
+def test_a_mean_is_of_all_episodes_or_null(values: list[float | None], mean: float | None) -> None:
+    assert mean_or_null(values) == mean
+
+
+class Broken(Line):
+    """A line whose rewards are not finite from its third step on."""
+
+    def __init__(self, reward: float) -> None:
+        super().__init__()
+        self.reward = reward
+
+    def step(self, action: np.ndarray) -> Any:
+        obs, reward, terminated, truncated, info = super().step(action)
+        return obs, self.reward if self.steps > 2 else reward, terminated, truncated, info
+
+
+@pytest.mark.parametrize("reward", [NAN, INF, -INF])
+def test_a_return_that_is_not_finite_is_null_and_the_success_stays(reward: float) -> None:
+    worlds = TaskSequence([lambda: Broken(reward), Line], 10, ("broken", "sound"))
+    rows = evaluate(Scripted(up), Simulators([worlds]), [0, 1], 10, Evaluation())
+    assert [row["return"] for row in rows] == [None, None, 5.0, 5.0]
+    assert [row["success"] for row in rows] == [1.0] * 4

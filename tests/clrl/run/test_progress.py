@@ -1,7 +1,10 @@
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from clrl.results.record import Record
 from clrl.run.progress import Progress
@@ -38,3 +41,38 @@ def test_a_line_between_two_episode_ends_has_no_means(tmp_path: Path) -> None:
     Progress(learner, record, 5, lambda step: 0, Silent()).count([{}])
     (row,) = lines(tmp_path / "train.jsonl")
     assert (row["step"], row["episodes"], row["return_mean"]) == (5, 0, None)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("key", ["r", "l"])
+def test_an_episode_that_is_not_finite_makes_its_mean_null_and_no_other(
+    tmp_path: Path, key: str, bad: float
+) -> None:
+    record = Record(tmp_path / "train.jsonl")
+    learner: Any = SimpleNamespace(seeds=(0, 3), losses_log=dict, num_timesteps=1)
+    progress = Progress(learner, record, 2, lambda step: 0, Silent())
+    sound = {"episode": {"r": 2.0, "l": 5}, "is_success": True}
+    progress.count([{**sound, "episode": {**sound["episode"], key: bad}}, sound])  # type: ignore[dict-item]
+    state = json.dumps(progress.state(), allow_nan=False)  # as a checkpoint has it
+    progress.load_state(json.loads(state))
+    learner.num_timesteps = 2
+    progress.count([sound, sound])
+    names = {"r": "return_mean", "l": "length_mean"}
+    rows = lines(tmp_path / "train.jsonl")
+    assert [row[names[key]] for row in rows] == [None, {"r": 2.0, "l": 5.0}[key]]
+    assert rows[0]["success_mean"] == 1.0
+    other = names["l" if key == "r" else "r"]
+    assert rows[0][other] == rows[1][other]
+
+
+def test_an_episode_that_does_not_say_whether_it_succeeded_did_not_if_others_did(
+    tmp_path: Path,
+) -> None:
+    record = Record(tmp_path / "train.jsonl")
+    learner: Any = SimpleNamespace(seeds=(0,), losses_log=dict, num_timesteps=1)
+    progress = Progress(learner, record, 2, lambda step: 0, Silent())
+    episode = {"episode": {"r": 2.0, "l": 5}}
+    progress.count([{**episode, "is_success": True}])
+    learner.num_timesteps = 2
+    progress.count([episode])
+    assert lines(tmp_path / "train.jsonl")[0]["success_mean"] == 0.5

@@ -161,6 +161,15 @@ def test_what_is_not_known_is_said_to_be_no_number(tmp_path: Path) -> None:
     assert said(measured_by("success", 1000), tmp_path, scored(100, 0)) == [line]
 
 
+def test_returns_are_said_where_no_success_is_reported(tmp_path: Path) -> None:
+    line = "step 100 of 2,000 | task 0 short: return -3.00"
+    rows = scored(100, 0, **{"return": -3.0})
+    assert said(measured_by("success", 1000), tmp_path, rows) == [line]
+    rows[0]["success"] = 0.0
+    line = "step 100 of 2,000 | task 0 short: success 0.00"
+    assert said(measured_by("success", 1000), tmp_path, rows) == [line]
+
+
 def test_the_current_task_is_that_of_the_schedule(tmp_path: Path) -> None:
     config = measured_by("success", [10, 990])
     rows = [scored(step, task, success=0.5) for step, task in ((10, 0), (20, 1), (1000, 1))]

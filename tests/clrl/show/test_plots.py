@@ -1,5 +1,6 @@
 """Plots: what is drawn is what was measured."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from clrl.errors import ConfigError
 from clrl.results.groups import join
 from clrl.results.reading import read_run
+from clrl.results.record import METRICS_FILE
 from clrl.results.statistics import curve_intervals, fresh_sampler
 from clrl.show.plots import average_performance, plot, task_matrix, task_scores
 from tests.clrl.synthetic import economical, random_success, write_run
@@ -32,6 +34,26 @@ def test_one_run_gives_three_files(tmp_path: Path) -> None:
 
     assert [file.name for file in files] == list(KINDS)
     assert all(is_png(file) for file in files)
+
+
+def test_returns_are_drawn_where_no_success_is_reported(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", random_success(1, 4, 3), TASKS)
+    text = re.sub(
+        '"success(_last)?": [0-9.]+', r'"success\1": null', (run / METRICS_FILE).read_text()
+    )
+    (run / METRICS_FILE).write_text(text)
+
+    assert [file.name for file in plot([run], tmp_path)][1] == "task-return.png"
+    figure = average_performance(join([read_run(run)]))
+    assert figure.axes[0].get_ylabel() == "return, mean over tasks"
+    assert "Return of the stochastic" in figure._supxlabel.get_text()  # type: ignore[attr-defined]
+
+
+def test_curves_at_0_and_1_lie_within_the_axes(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", np.zeros((1, 4, 3)), TASKS)
+    for axes in task_scores(join([read_run(run)])).axes:
+        low, high = axes.get_ylim()
+        assert low < 0 and high > 1
 
 
 def test_two_sequences_give_files_of_their_own(tmp_path: Path) -> None:
@@ -85,16 +107,27 @@ def test_long_curves_are_thinned_within_blocks_and_this_is_said(tmp_path: Path) 
     assert "mean of 2 evaluations" in " ".join(figure._supxlabel.get_text().split())  # type: ignore[attr-defined]
 
 
-def test_matrix_shows_success_at_the_end_of_each_block(tmp_path: Path) -> None:
-    success = random_success(3, 6, 3)
+@pytest.mark.parametrize(
+    ("n", "window", "said"),
+    [
+        (6, 1, "the last evaluation of a block"),
+        (50, 5, "the mean of the last 5 evaluations of a block"),
+    ],
+)
+def test_matrix_shows_success_at_the_end_of_each_block(
+    tmp_path: Path, n: int, window: int, said: str
+) -> None:
+    success = random_success(3, n, 3)
     group = join([read_run(write_run(tmp_path / "run", success, TASKS))])
 
-    image = task_matrix(group).axes[0].images[0].get_array()
+    figure = task_matrix(group)
+    image = figure.axes[0].images[0].get_array()
 
     assert image is not None
     for block in range(3):
-        last = success[:, block * 6 + 1 : block * 6 + 6]
+        last = success[:, (block + 1) * n - window : (block + 1) * n]
         np.testing.assert_allclose(np.asarray(image)[block], last.mean(axis=(0, 1)))
+    assert f"after each task: {said}" in " ".join(figure.get_suptitle().split())
 
 
 def test_matrix_leaves_out_what_was_not_evaluated(tmp_path: Path) -> None:
