@@ -32,6 +32,27 @@ class Limited(gym.Wrapper):
         return observation, reward, terminated, truncated or steps == 5, info
 
 
+class Faint(Felt):
+    """Its rewards are small numbers."""
+
+    scale = 1e-5
+
+    def reward(self) -> Any:
+        return -self.scale * self.distance
+
+
+class Long(Felt):
+    """Its observations have many numbers."""
+
+    observation_space = gym.spaces.Box(-4.0, 4.0, (200,))
+    place_of_one = 1
+
+    def observation(self) -> Any:
+        shown = np.zeros(200, np.float32)
+        shown[self.place_of_one] = 1.0
+        return shown
+
+
 def goals(
     *goals: float, kind: Any = Felt, names: Any = None, **settings: Any
 ) -> Callable[[int], TaskSequence]:
@@ -39,9 +60,10 @@ def goals(
     return lambda seed: TaskSequence([partial(kind, g) for g in goals], 40, names, **settings)
 
 
-def edit(**parts: Any) -> type[gym.Env]:
-    """The class Felt after its file was edited: another one under the same name."""
-    return type("Felt", (Felt,), {**parts, "__module__": __name__, "__qualname__": "Felt"})
+def edit(kind: type[gym.Env] = Felt, **parts: Any) -> type[gym.Env]:
+    """A class after its file was edited: another one under the same name."""
+    name = kind.__name__
+    return type(name, (kind,), {**parts, "__module__": __name__, "__qualname__": name})
 
 
 def shifted(seed: int, by: float = 0.0) -> TaskSequence:
@@ -98,6 +120,10 @@ CHANGES = {
     "a pull that nothing shows": Change(BASE, goals(-0.5, 0.5, kind=edit(pull=0.2))),
     "a little more pull": Change(BASE, goals(-0.5, 0.5, kind=edit(pull=0.101))),
     "the rewards": Change(BASE, goals(-0.5, 0.5, kind=edit(reward=lambda self: self.distance))),
+    "small rewards": Change(goals(0.5, kind=Faint), goals(0.5, kind=edit(Faint, scale=3e-5))),
+    "one of many numbers": Change(
+        goals(0.5, kind=Long), goals(0.5, kind=edit(Long, place_of_one=2))
+    ),
     "the ends": Change(BASE, goals(-0.5, 0.5, kind=edit(limit=9))),
     "a wrapper": Change(BASE, goals(-0.5, 0.5, kind=lambda goal: Limited(Felt(goal)))),
     "max_episode_steps": Change(

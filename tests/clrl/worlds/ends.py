@@ -49,6 +49,19 @@ def a_time_limit_of_its_specification(seed: int) -> TaskSequence:
     return TaskSequence(makers, 40)
 
 
+@tasks(Trains())
+def a_time_limit_that_was_unwrapped(seed: int) -> TaskSequence:
+    """Its specification still speaks of the limit."""
+    makers = [lambda: gym.make("StrangePoint-v0").unwrapped]
+    return TaskSequence(makers, 40, max_episode_steps=20)
+
+
+@tasks(Trains())
+def a_time_limit_that_is_turned_off(seed: int) -> TaskSequence:
+    makers = [partial(gym.make, "StrangePoint-v0", max_episode_steps=-1)]
+    return TaskSequence(makers, 40, max_episode_steps=20)
+
+
 @world(Trains(), max_episode_steps=50)
 class IsOverAfterOneStep(Point):
     def terminated(self) -> Any:
@@ -159,6 +172,14 @@ class ResetWithoutSeed(Point):
 class ResetThatFails(Point):
     def reset(self, **how: Any) -> Any:
         raise OSError("no such file")
+
+
+@world(Trains(), Refused("(?s)(left|task 0).*close"))
+class CloseThatFails(Point):
+    """As if it closed a window that was never opened."""
+
+    def close(self) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'close'")
 
 
 @world(Refused("(?s)(left|task 0).*the arm is broken"))

@@ -66,76 +66,6 @@ class RandomStates(Seeded):
         return self.np_random.normal(size=2)
 
 
-# Global generators.
-
-
-@world(Refused("(?s)(left|task 0).*global|global.*(left|task 0)"))
-class NumPysGlobalGenerator(Point):
-    def noise(self) -> Any:
-        return np.random.normal(size=2)  # noqa: NPY002
-
-
-@world(Refused("(?s)(left|task 0).*global|global.*(left|task 0)"))
-class NumPysGlobalGeneratorAtReset(Point):
-    def start(self) -> Any:
-        return np.random.uniform(-1, 1, 2)  # noqa: NPY002
-
-
-@world(Refused("(?s)(left|task 0).*global|global.*(left|task 0)"))
-class NumPysGlobalGeneratorSeededAtReset(Point):
-    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        if seed is not None:
-            np.random.seed(seed)  # noqa: NPY002
-        return super().reset(seed=seed)
-
-    def noise(self) -> Any:
-        return np.random.normal(size=2)  # noqa: NPY002
-
-
-@world(Refused("(?s)(left|task 0).*global|global.*(left|task 0)"))
-class PythonsGlobalGenerator(Point):
-    def reward(self) -> Any:
-        return -self.distance + random.random()
-
-
-@world(Refused("(?s)(left|task 0).*global|global.*(left|task 0)"))
-class TorchsGlobalGenerator(Point):
-    def noise(self) -> Any:
-        return torch.randn(2).numpy()
-
-
-@world(Refused("(?s)(left|task 0).*(global|other)|(global|other).*(left|task 0)"))
-class AGlobalDrawInTheConstructor(Point):
-    def __init__(self, goal: float) -> None:
-        super().__init__(goal)
-        self.pull = np.random.uniform(0, 0.3)  # noqa: NPY002
-
-
-@world(Refused("(?s)(left|task 0).*(global|np_random)"), Undone("left|task 0|right"))
-class AGlobalDrawAfterFifteenSteps(Point):
-    limit = 30
-
-    def noise(self) -> Any:
-        return np.random.normal(size=2) if self.steps > 15 else np.zeros(2)  # noqa: NPY002
-
-
-@world(Refused("(?s)(left|task 0).*(global|np_random)"), Undone("left|task 0|right"))
-class AGlobalDrawNowAndThen(Point):
-    def noise(self) -> Any:
-        seldom = self.np_random.random() < 0.1
-        return np.random.normal(size=2) if seldom else np.zeros(2)  # noqa: NPY002
-
-
-@world(Refused("(?s)(left|task 0).*(global|np_random)"), Undone("left|task 0|right"))
-class AGlobalDrawOfALateReward(Point):
-    """No observation ever shows it."""
-
-    limit = 30
-
-    def reward(self) -> Any:
-        return np.random.normal() if self.steps > 15 else 0.0  # noqa: NPY002
-
-
 # Generators of its own.
 
 
@@ -218,6 +148,18 @@ class TorchsGeneratorAcrossEpisodes(Point):
 class TheSeedIsIgnored(Point):
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         return super().reset(options=options)
+
+
+@world(Trains())
+class TheSeedIsIgnoredAndNothingIsRandom(Point):
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return super().reset(options=options)
+
+    def start(self) -> Any:
+        return np.array([1.0, -1.0])
+
+    def noise(self) -> Any:
+        return 0.0
 
 
 @world(Trains())

@@ -98,7 +98,7 @@ class NoSuccessIsReportedAndNoneWanted(Point):
         return {}
 
 
-@world(Refused("(?s)(left|task 0).*success|success.*(left|task 0)"), score="success")
+@world(Trains("return"), Refused("success"), score="success")
 class NoneForASuccess(Point):
     def info(self) -> Any:
         return {"success": None}

@@ -95,7 +95,7 @@ class Trains:
     Attributes:
         score: what the table's row is measured by.
         performance: what the row says; None for any number.
-        known: whether the row's performance is a number at all.
+        known: whether the table can have a row; else it names the run, and says what is missing.
         said: what the run must say of it.
     """
 

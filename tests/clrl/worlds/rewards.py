@@ -37,7 +37,13 @@ class RewardsInTensors(Point):
 @world(Trains())
 class RewardsInTensorsOfOne(Point):
     def reward(self) -> Any:
-        return torch.tensor([-self.distance], requires_grad=True)
+        return torch.tensor([-self.distance])
+
+
+@world(Trains(), Refused("(?s)(left|task 0).*reward"))
+class RewardsWithGradients(Point):
+    def reward(self) -> Any:
+        return torch.tensor(-self.distance, requires_grad=True)
 
 
 @world(Trains())
@@ -201,9 +207,9 @@ class NotANumberInEvaluationsOnly(Point):
         return np.nan if self.steps == 43 else -self.distance
 
 
-@world(Trains(), Stops("(?s)reward.*(task 0|left)|(task 0|left).*reward"))
+@world(Trains(known=False), Stops("(?s)reward.*(task 1|right)|(task 1|right).*reward"))
 class InfiniteInEvaluationsOfTheOtherTask(Point):
-    """Infinite at step 43 in the second task: the mean over tasks is not known, the first's is."""
+    """Infinite at step 43 of the second task."""
 
     limit = 45
 

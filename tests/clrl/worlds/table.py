@@ -5,8 +5,10 @@ from __future__ import annotations
 from tests.clrl.worlds import (  # noqa: F401  # each enters its worlds
     ends,
     generators,
+    global_draws,
     infos,
     makers,
+    observations,
     rewards,
     spaces,
     wrappers,
