@@ -112,64 +112,6 @@ def test_the_map_of_the_readme_is_that_of_the_folders() -> None:
     assert named == found
 
 
-ROOMS = {
-    "config": set(),
-    "machine": {"config"},
-    "results": {"config", "reference"},
-    "run": {"config", "machine", "results"},
-    "show": {"config", "results"},
-    "commands": {"config", "machine", "results", "run", "show"},
-}
-"""The rooms of clrl/, and which others each may import."""
-
-
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_only_rooms_below_it(room: str) -> None:
-    paths = sorted((ROOT / "clrl" / room).glob("*.py"))
-    assert len(paths) > 3
-    wrong = [
-        f"{path}:{line} imports {name}"
-        for path in paths
-        for line, name in imports(path)
-        if name.startswith("clrl.")
-        and name.split(".")[1] not in ROOMS[room] | {room, "envs", "agents", "errors"}
-    ]
-    assert wrong == []
-
-
-def rooms() -> list[Path]:
-    """Return the folders of the package, without what lies behind its links."""
-    return sorted({path.parent for folder in FOLDERS for path in files(folder)})
-
-
-def test_every_room_of_the_package_is_known() -> None:
-    found = {path.name for path in rooms() if path.parent == ROOT / "clrl"}
-    assert found == {*ROOMS, "reference"}
-
-
-@pytest.mark.parametrize("room", rooms(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_room_holds_a_dozen_files_at_most(room: Path) -> None:
-    most = 12 if room != ROOT / "agents" / "methods" else 100
-    assert len(list(room.glob("*.py"))) <= most
-
-
-def test_the_map_of_the_readme_is_that_of_the_folders() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (drawn,) = [text for text in re.findall(r"```\n(.*?)```", readme, re.DOTALL) if "envs/" in text]
-    named, top = set(), ""
-    for line in drawn.splitlines():
-        name = line.split("/")[0]
-        top = top if name.startswith(" ") else name
-        named.add(name if top == name else f"{top}/{name.strip()}")
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split()
-    found = {str(path.relative_to(ROOT)) for path in rooms()}
-    found |= {str(Path(name).parent) for name in listed if name.startswith("scripts/")}
-    found |= {name.split("/")[0] for name in listed if "/" in name and name[0] != "."}
-    assert named == found
-
-
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_our_packages_are_imported_by_their_full_names(folder: str) -> None:
     names = [(path, name) for path in files(folder) for _, name in imports(path)]

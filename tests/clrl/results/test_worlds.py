@@ -58,7 +58,12 @@ def run(
     **told: Any,
 ) -> Path:
     env = SeedVecEnv([partial(TaskSequence, makers, 12, names, **told)], seeds=[seed])
-    small: Any = {"hidden_sizes": (8,), "exploration_steps": 4, "learning_starts": 4, "train_freq": 4}
+    small: Any = {
+        "hidden_sizes": (8,),
+        "exploration_steps": 4,
+        "learning_starts": 4,
+        "train_freq": 4,
+    }
     agent = ContinualSAC(env, method, seeds=[seed], device="cpu", batch_size=4, **small)
     train(agent, out, Evaluation(2, 1, 0))
     return out

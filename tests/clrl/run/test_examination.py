@@ -44,7 +44,12 @@ def agent(*of_seeds: Makers, worlds: Any = "same", **settings: Any) -> Continual
         [partial(TaskSequence, makers, 20, worlds=worlds, **settings) for makers in of_seeds],
         seeds=list(range(len(of_seeds))),
     )
-    small: Any = {"hidden_sizes": (8,), "exploration_steps": 5, "learning_starts": 5, "train_freq": 5}
+    small: Any = {
+        "hidden_sizes": (8,),
+        "exploration_steps": 5,
+        "learning_starts": 5,
+        "train_freq": 5,
+    }
     return ContinualSAC(env, seeds=range(len(of_seeds)), device="cpu", batch_size=4, **small)
 
 
