@@ -20,11 +20,11 @@ from torch import Tensor
 
 from clrl.agents import sb3, storage
 from clrl.agents.acting import Acting
-from clrl.agents.device import check_device
 from clrl.agents.learner import Parity
 from clrl.agents.methods.base import Method, own_copy
 from clrl.agents.methods.finetuning import Finetuning
 from clrl.agents.randomness import Streams, check_seeds
+from clrl.agents.settings.device import check_device
 from clrl.agents.settings.fields import check_value, whole_number
 from clrl.agents.settings.learners import make_settings
 from clrl.agents.spaces import TaskSpaces

@@ -32,7 +32,7 @@ class PlacementConfig:
 
         Not when it is named: the configuration of a run on a GPU can be read anywhere.
         """
-        from clrl.agents.device import check_device  # here: it imports torch
+        from clrl.agents.settings.device import check_device  # here: it imports torch
 
         with said_as_config_error():
             check_device(self.device)

@@ -131,6 +131,7 @@ def test_a_state_without_norms_of_its_own_can_be_read() -> None:
 
 
 OBS = np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32)
+OBS[..., -2:] = 0.0, 1.0  # of task 1
 
 
 def trained(name: str = "ewc", **settings: Any) -> ContinualSAC:

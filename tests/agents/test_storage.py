@@ -17,6 +17,7 @@ from clrl.agents.sac import ContinualSAC
 from tests.agents.tiny import differences, method, sac, total_differences, vec
 
 OBS = np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32)
+OBS[..., -2:] = 0.0, 1.0  # of task 1
 
 
 def trained(name: str = "ewc", **settings: Any) -> ContinualSAC:

@@ -32,12 +32,15 @@ positive = st.floats(1e-9, 1e6, allow_nan=False)
 def configs(draw: st.DrawFn) -> RunConfig:
     evals = draw(st.integers(1, 20))
     steps = evals * draw(st.integers(10, 1000))
+    starts = draw(st.integers(0, steps - 1))
+    due = [freq for freq in (1, 7, 50) if -(-starts // freq) * freq < steps]
     sac = SACSettings(
+        train_freq=draw(st.sampled_from(due)),
         learning_rate=draw(positive),
         batch_size=draw(st.integers(1, 512)),
         gamma=draw(st.floats(0, 1)),
         exploration_steps=draw(st.integers(0, steps - 1)),
-        learning_starts=draw(st.integers(0, steps - 1)),
+        learning_starts=starts,
         hidden_sizes=tuple(draw(st.lists(st.integers(1, 512), min_size=1, max_size=4))),
         layer_norm=draw(st.booleans()),
         max_grad_norm=draw(st.none() | positive),

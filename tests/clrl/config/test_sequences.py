@@ -75,7 +75,8 @@ def test_a_function_says_all_of_its_sequence(
     assert [own.make_task(k).unwrapped.g for k in (0, 1)] == [15, 7]  # type: ignore[attr-defined]
     sparse = {"sequence": {"family": "function", "function": "my_worlds:swings"},
               "evaluation": {"evals_per_task": 1},
-              "learner": {"exploration_steps": 1, "learning_starts": 1, "train_freq": 1}}  # fmt: skip
+              "learner": {"exploration_steps": 1, "learning_starts": 1,
+                          "train_freq": 1}}  # fmt: skip
     assert RunConfig.from_dict(sparse).sequence == sequence_named("my_worlds:swings")
     wrong = FunctionSequence(("heavy", "light"), (4, 7), "boundaries", function="my_worlds:swings",
                              per_seed=True)  # fmt: skip

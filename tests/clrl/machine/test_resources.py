@@ -120,7 +120,7 @@ def test_what_a_method_keeps_is_counted(method: str) -> None:
     small = base_config("push-v3,reach-v3", method, "small")
     config = replace(small, method=tiny.method(method), seeds=(0, 1))
     agent = agent_of(config)
-    for task in (0, 1):
+    for task in range(agent.n_tasks):
         agent.start_task(task)
         tiny.fill(agent, 60, task)
         agent.update(agent.sample(16, REPLAY))

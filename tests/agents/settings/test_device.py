@@ -6,9 +6,9 @@ import gymnasium as gym
 import pytest
 import torch
 
-from clrl.agents.device import check_device
 from clrl.agents.ppo import ContinualPPO
 from clrl.agents.sac import ContinualSAC
+from clrl.agents.settings.device import check_device
 
 
 @pytest.mark.parametrize("kind", [ContinualSAC, ContinualPPO])
