@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 from collections.abc import Callable, Sequence
@@ -87,7 +88,7 @@ def world_maker(text: str) -> Callable[[], gym.Env]:
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"unknown world {name!r}: Gymnasium has no such id{hint}")
     maker = partial(gym.make, name, **keywords)
-    _made(maker, text).close()
+    _made(maker, text)
     return maker
 
 
@@ -97,17 +98,19 @@ def registered_identity(text: str) -> Identity:
     Raises:
         ValueError: as `world_maker`.
     """
-    env = _made(world_maker(text), text)
-    env.close()
-    return identity_of(env)
+    return identity_of(_made(world_maker(text), text))
 
 
 def _made(maker: Callable[[], gym.Env], text: str) -> gym.Env:
+    """Return a world, which is closed again."""
     try:
-        return maker()
+        env = maker()
     except Exception as error:  # whatever its constructor raises
         reason = " ".join(str(error).split())
         raise ValueError(f"world {text!r} cannot be made: {reason}") from error
+    with contextlib.suppress(Exception):
+        env.close()
+    return env
 
 
 def registered_worlds(

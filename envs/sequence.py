@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -70,6 +70,8 @@ class TaskSequence(gym.Env):
         worlds: Worlds = "same",
         max_episode_steps: int = MAX_EPISODE_STEPS,
     ) -> None:
+        if callable(makers) or isinstance(makers, (str, Mapping, gym.Env)):
+            raise ValueError(f"makers is {makers!r}; it must be a list of makers, one per task")
         self.makers = tuple(makers)
         if not self.makers:
             raise ValueError("makers must hold at least one task, got none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import gymnasium as gym
@@ -10,6 +11,10 @@ from gymnasium.spaces import Box
 
 from clrl.envs.contract.answers import read_observation, read_reset, read_step, read_success
 from clrl.envs.contract.identity import time_limit
+
+OURS = ("episode", "is_success", "success_last", "terminal_observation", "TimeLimit.truncated")
+"""Keys of `info` that are written here, by `SeedVecEnv` or by Stable-Baselines3: a world's own
+would be taken for them."""
 
 
 class EpisodeRecord:
@@ -86,10 +91,8 @@ class OneTask(gym.Wrapper):
         if one_hot_size and not 0 <= task < one_hot_size:
             raise ValueError(f"task must be from 0 to {one_hot_size - 1}, got {task}")
         self.task, self.where = task, where
-        space = env.observation_space
-        for field, box in (("observation_space", space), ("action_space", env.action_space)):
-            _check_space(f"{self.where}: {field}", field, box)
-        assert isinstance(space, Box)
+        space = _space_of(env, "observation_space", where)
+        _space_of(env, "action_space", where)
         hot = np.zeros(one_hot_size, dtype=np.float32)
         low = np.concatenate([space.low.astype(np.float32), hot])
         high = np.concatenate([space.high.astype(np.float32), hot + 1])
@@ -116,6 +119,10 @@ class OneTask(gym.Wrapper):
             BrokenWorld: the world returned what it may not return.
         """
         self._record.start()
+        if seed is not None:
+            # For a world that passes no seed on, whose generator would be the operating system's.
+            with contextlib.suppress(AttributeError):
+                self.env.unwrapped.np_random = np.random.default_rng(seed)
         observation, info = read_reset(self.env.reset(seed=seed, options=options), self.where)
         return self._observation(observation), {**info, "task": self.task}
 
@@ -134,10 +141,18 @@ class OneTask(gym.Wrapper):
         result = self.env.step(np.array(action))
         observation, reward, terminated, truncated, info = read_step(result, self.where)
         out = self._observation(observation)
+        success = read_success(info, self.where)
+        for key in OURS:
+            info.pop(key, None)
         info["task"] = self.task
         truncated = truncated or last or self._record.steps + 1 == self.limit
-        self._record.add(reward, info, terminated or truncated, read_success(info, self.where))
+        self._record.add(reward, info, terminated or truncated, success)
         return out, reward, terminated, truncated, info
+
+    def close(self) -> None:
+        """Close the world; nothing is lost if it fails to."""
+        with contextlib.suppress(Exception):
+            self.env.close()
 
     def render(self) -> Any:
         """Render the world.
@@ -156,13 +171,17 @@ class OneTask(gym.Wrapper):
             ) from error
 
 
-def _check_space(what: str, field: str, space: gym.Space) -> None:
-    """Raise ValueError unless a space is a Box of one axis."""
+def _space_of(env: gym.Env, field: str, where: str) -> Box:
+    """Return a space of a world; raises ValueError unless it is a Box of one axis."""
+    try:
+        space = getattr(env, field)
+    except Exception as error:  # the user's code
+        raise ValueError(f"{where} has no {field}: {error}") from error
     if isinstance(space, Box) and len(space.shape) == 1:
-        return
+        return space
     several = isinstance(space, Box) and field == "observation_space"
     hint = "; gymnasium.wrappers.FlattenObservation makes one axis of several" if several else ""
     raise ValueError(
-        f"{what} is {space}; supported are Boxes of one axis with floating numbers, so no discrete "
-        f"actions, dictionaries or images{hint}"
+        f"{where}: {field} is {space}; supported are Boxes of one axis with floating numbers, so "
+        f"no discrete actions, dictionaries or images{hint}"
     )

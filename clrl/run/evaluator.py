@@ -21,6 +21,8 @@ import numpy as np
 from clrl.agents.randomness import EVALUATION, generator
 from clrl.config.evaluation import Evaluation
 from clrl.config.scores import MODES
+from clrl.envs.contract.answers import BrokenWorld
+from clrl.envs.contract.shared import drawn_since, shared_states
 from clrl.run.simulators import Simulators
 
 UNSEEN = 3
@@ -77,6 +79,11 @@ class Episode:
             self.total += reward
         self.over = over or (stop and self.success == 1.0)
 
+    def lose(self) -> None:
+        """End it: nobody can act on what the world showed, and what it comes to is not known."""
+        self.success = self.success_last = self.total = math.nan
+        self.over = True
+
 
 def evaluate(
     policy: Policy,
@@ -101,15 +108,23 @@ def evaluate(
         rows of `metrics.jsonl` without `seq`: by task, then seed, then mode. `success` is the
         share of episodes with a success at any step, `success_last` at the last step; both are
         None for worlds that report none.
+
+    Raises:
+        BrokenWorld: a world drew from a generator that all of the process shares. (The probe of a
+            run looks at twenty steps; this at whole episodes.)
     """
     rows = []
     for task in tasks:
+        before = shared_states()
         episodes = _episodes(policy.seeds, task, step, how, unseen)
         for batch in _batches(episodes, simulators.together):
             # A third mode beside the two of `_episodes`: no draw of the policy is one of theirs.
             with policy.evaluating(task, step, len(MODES), batch.start):
                 batch.play(policy, simulators, task, how.stop_at_success)
         simulators.trim(task)
+        if drawn := drawn_since(before):
+            called = simulators.first.called(task)
+            raise BrokenWorld(f"while {called} was evaluated, it or the method {drawn}")
         rows += _rows(episodes, task, simulators.first.task_names[task], step, how)
     return rows
 
@@ -177,6 +192,9 @@ class _Batch:
                 got, reward, terminated, truncated, info = envs[s, k].step(actions[s, k])
                 obs[s, k, :own] = got[:own]
                 episode.count(float(reward), info, terminated or truncated, stop)
+                if not math.isfinite(got.sum()):
+                    episode.lose()
+                    obs[s, k, :own] = 0.0
             live = {place: episode for place, episode in live.items() if not episode.over}
 
 

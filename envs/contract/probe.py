@@ -17,12 +17,12 @@ import numpy as np
 
 from clrl.envs.contract.answers import BrokenWorld
 from clrl.envs.contract.identity import wrappers
-from clrl.envs.contract.shared import shared_generators_kept, shared_states
+from clrl.envs.contract.shared import drawn_since, shared_generators_kept, shared_states
 from clrl.envs.sequence import MAX_EPISODE_STEPS, TaskSequence
 
 ACTIONS = 20
-SHOWN = 32
-"""Numbers of an observation that are kept at most."""
+SHOWN = 128
+"""Numbers that are kept of an observation at most: of a longer one weighted sums of neighbours."""
 
 Numbers = dict[str, list[Any]]
 """What a world did: {observations: [[...], ...], rewards: [...], ends: [...]}."""
@@ -63,17 +63,19 @@ def probe(
 
 
 def differing_numbers(one: Numbers, other: Numbers) -> str | None:
-    """Say in what two worlds differ by more than 1e-4 of a number's size, None if in nothing.
+    """Say in what two worlds differ by more than 1e-4 of its size, None if in nothing.
 
     Machines and versions of libraries differ in last bits, so that equal bits would be too much.
+    The size of rewards, and of each number of observations, is their largest.
     """
     for what in ("ends", "rewards", "observations"):
-        a, b = (np.array(numbers[what], float).ravel() for numbers in (one, other))
+        a, b = (np.atleast_2d(np.array(numbers[what], float).T) for numbers in (one, other))
         if a.shape != b.shape:
-            return f"{what} of {len(a)} numbers instead of {len(b)}"
-        far = np.abs(a - b) > 1e-4 * np.maximum(1.0, np.maximum(np.abs(a), np.abs(b)))
+            return f"{what} of {a.size} numbers instead of {b.size}"
+        size = np.maximum(np.abs(a), np.abs(b)).max(axis=1, initial=0.0, keepdims=True)
+        far = np.abs(a - b) > 1e-4 * size + 1e-12
         if far.any():
-            place = int(far.argmax())
+            place = np.unravel_index(far.argmax(), far.shape)
             return f"{what[:-1]} {a[place]:.6g} instead of {b[place]:.6g}"
     return None
 
@@ -132,9 +134,12 @@ class _Trace:
     def numbers(self) -> Numbers:
         """Return the rows as plain numbers of seven digits."""
         observations = np.stack([row[0] for row in self.rows])
-        shown = np.unique(np.linspace(0, observations.shape[1] - 1, SHOWN).astype(int))
+        place = np.arange(observations.shape[1])
+        blocks = np.unique(np.linspace(0, len(place), SHOWN, endpoint=False).astype(int))
+        weights = place - blocks[np.searchsorted(blocks, place, side="right") - 1] + 1
+        shown = np.add.reduceat(observations * weights.astype(float), blocks, axis=1)
         return {
-            "observations": [[_short(v) for v in row] for row in observations[:, shown]],
+            "observations": [[_short(value) for value in row] for row in shown],
             "rewards": [_short(row[1]) for row in self.rows],
             "ends": [row[2] + 2 * row[3] for row in self.rows],
         }
@@ -147,12 +152,8 @@ def _compare(first: _Alone, second: _Alone) -> Numbers:
         trace = _Trace(world)
         trace.reset(seed=0)
         traces.append(trace.take(early))
-    drawn = [name for name, state in shared_states().items() if state != before[name]]
-    if drawn:
-        raise BrokenWorld(
-            f"{where} draws from {' and '.join(drawn)}, which others draw from, too, and no "
-            "checkpoint holds; it must draw from self.np_random, which reset(seed=...) seeds"
-        )
+    if drawn := drawn_since(before):
+        raise BrokenWorld(f"{where} {drawn}")
     if difference := traces[0].difference(traces[1]):
         raise BrokenWorld(
             f"{where}: two new objects with the same seed and actions give {difference}; all "

@@ -21,8 +21,22 @@ def shared_states() -> dict[str, Any]:
     }
     for name, get, _ in _modules():
         state = get()
-        states[f"{name} global generator"] = state if name == "Python's" else state.tolist()
+        states[f"{name} global generator"] = (
+            state if name == "Python's" else state.numpy().tobytes()
+        )
     return states
+
+
+def drawn_since(before: dict[str, Any]) -> str | None:
+    """Say what a world did that drew since `shared_states` was asked, None if nothing was drawn."""
+    now = shared_states()
+    drawn = [name for name in now if name in before and now[name] != before[name]]
+    if not drawn:
+        return None
+    return (
+        f"draws from {' and '.join(drawn)}, which others draw from, too, and no checkpoint holds; "
+        "it must draw from self.np_random, which reset(seed=...) seeds"
+    )
 
 
 @contextmanager

@@ -144,7 +144,7 @@ class TorchsGeneratorAcrossEpisodes(Point):
 # Seeds that are not taken.
 
 
-@world(Refused("(?s)(left|task 0).*seed|seed.*(left|task 0)|np_random"))
+@world(Trains())  # what it draws from is seeded for it
 class TheSeedIsIgnored(Point):
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         return super().reset(options=options)

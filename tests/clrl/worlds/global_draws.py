@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.clrl.worlds.point import Point, Refused, Undone, world
+from tests.clrl.worlds.point import Point, Refused, Stops, Undone, world
 
 
 @world(Refused("(?s)(left|task 0).*global|global.*(left|task 0)"))
@@ -78,7 +78,10 @@ class AGlobalDrawOfALateReward(Point):
         return np.random.normal() if self.steps > 15 else 0.0  # noqa: NPY002
 
 
-@world(Refused("(?s)(left|task 0).*(global|np_random)"), Undone("left|task 0|right|global"))
+@world(
+    Refused("(?s)(left|task 0).*(global|np_random)"), Undone("left|task 0|right|global"),
+    Stops("(?s)(left|task 0).*draws from NumPy's global generator"),
+)  # fmt: skip
 class AGlobalDrawAfterTwentyFiveSteps(Point):
     """Later in an episode than anybody looks beforehand."""
 

@@ -43,7 +43,7 @@ class Noisy(Walk):
 
 
 class Unseeded(Walk):
-    """Ignores its seed."""
+    """Passes no seed on: it gets a seeded generator all the same."""
 
     def reset(self, *, seed: Any = None, options: Any = None) -> Any:
         return super().reset(seed=None)
@@ -119,6 +119,7 @@ def flat_stack(env: gym.Env) -> gym.Env:
     "maker",
     [
         Walk, partial(Walk, terminates=True), lambda: Walk(length=1), Remade, Mersenne, Greedy,
+        Unseeded,
         lambda: TimeLimit(Walk(length=10**9), 7), lambda: Walk(length=10**9),
         lambda: RecordEpisodeStatistics(Walk()), lambda: TimeAwareObservation(TimeLimit(Walk(), 4)),
         lambda: flat_stack(Walk()), partial(gym.make, "Pendulum-v1", g=2.0),
@@ -143,7 +144,6 @@ def test_a_world_that_keeps_the_contract_passes(maker: Callable[[], gym.Env]) ->
         (lambda: Noisy(np.random.default_rng().normal), "two new objects with the same seed"),
         (lambda: Noisy(time.perf_counter), "two new objects with the same seed"),
         (lambda: Noisy(partial(id, object())), "two new objects with the same seed"),
-        (Unseeded, "two new objects with the same seed"),
         (Elsewhere, "cannot be continued.*no generators"),
         (Drifting, "cannot be continued.*in Drifting or its wrappers .none.: no statistics, no c"),
         (lambda: NormalizeObservation(Walk()), "cannot be continued.*.NormalizeObservation."),
@@ -187,24 +187,39 @@ def test_an_object_is_given_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "place", "value", "text"),
+    ("what", "change", "text"),
     [
-        ("rewards", 3, 1e-3, "reward 0.001 instead of 0"),
-        ("rewards", 3, 1e-5, None),
-        ("ends", 5, 1, "end 1 instead of 0"),
+        ("rewards", 2e-3, "reward 2.002 instead of 2"),
+        ("rewards", 1e-5, None),
+        ("ends", 1, "end 1 instead of 0"),
+        ("observations", np.array([0.0, 1e-7]), "observation 1e-07 instead of 0"),
+        ("observations", np.array([90.0, 0.0]), None),
+        ("observations", np.array([110.0, 0.0]), "observation 1.00011e+06 instead of 1e+06"),
     ],
 )
-def test_numbers_agree_to_a_ten_thousandth(
-    what: str, place: int, value: float, text: str | None
+def test_numbers_agree_to_a_ten_thousandth_of_their_size(
+    what: str, change: Any, text: str | None
 ) -> None:
-    one: dict[str, list[Any]] = {
-        "observations": [[1e6, 0.0]] * 9,
-        "rewards": [0.0] * 9,
-        "ends": [0] * 9,
-    }
+    one: dict[str, list[Any]] = {"rewards": [2.0, 0.0] * 5, "ends": [0] * 10}
+    one["observations"] = [[1e6, 1e-5 * row] for row in range(10)]
     other = {key: list(values) for key, values in one.items()}
-    other[what][place] = value
+    other[what][0] = (np.array(other[what][0]) + change).tolist()
     assert differing_numbers(other, one) == text
-    near = {**one, "observations": [[1e6 + 1, 0.0]] * 9}
-    assert differing_numbers(near, one) is None
-    assert differing_numbers({**one, "ends": [0] * 8}, one) == "ends of 8 numbers instead of 9"
+    assert differing_numbers({**one, "ends": [0] * 9}, one) == "ends of 9 numbers instead of 10"
+
+
+def test_every_number_of_a_long_observation_counts() -> None:
+    def long(place: int) -> gym.Env:
+        env = Walk(length=10**9)
+        env.observation_space = Box(-np.inf, np.inf, (1_000,), np.float64)
+        bright = np.zeros(1_000)
+        bright[place] = 1.0
+        env.step = lambda action: (bright, 0.0, False, False, {})  # type: ignore[method-assign]
+        env.size = 1_000
+        return env
+
+    one = probe(partial(long, 500), "w")
+    assert len(one["observations"][0]) == 128
+    for place in (3, 499, 501, 502, 999):
+        assert differing_numbers(one, probe(partial(long, place), "w")) is not None
+    assert differing_numbers(one, probe(partial(long, 500), "w")) is None

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from clrl.envs.contract.shared import shared_generators_kept, shared_states
+from clrl.envs.contract.shared import drawn_since, shared_generators_kept, shared_states
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,8 @@ def test_a_draw_changes_its_state_and_no_other(draw: Callable[[], Any], name: st
         assert shared_states() == before
         draw()
         after = shared_states()
+        assert f"draws from {name} global generator, which" in str(drawn_since(before))
+    assert drawn_since(before) is None
     changed = [key for key in before if before[key] != after[key]]
     assert changed == [f"{name} global generator"]
     assert shared_states() == before
