@@ -192,7 +192,7 @@ class _Batch:
                 got, reward, terminated, truncated, info = envs[s, k].step(actions[s, k])
                 obs[s, k, :own] = got[:own]
                 episode.count(float(reward), info, terminated or truncated, stop)
-                if not math.isfinite(got.sum()):
+                if not np.isfinite(got).all():
                     episode.lose()
                     obs[s, k, :own] = 0.0
             live = {place: episode for place, episode in live.items() if not episode.over}

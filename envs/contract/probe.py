@@ -106,7 +106,8 @@ class _Trace:
         """Take the actions, with a reset halfway and after each end."""
         for place, action in enumerate(actions):
             result = _call(self.world.where, "step", partial(self.world.step, action))
-            self._add(*result[:4])
+            blown_up = bool(result[4].get("sim_warning"))  # what that pays counts nowhere
+            self._add(result[0], 0.0 if blown_up else result[1], *result[2:4])
             if result[2] or result[3] or place == len(actions) // 2 - 1:
                 self.reset()
         return self

@@ -161,6 +161,18 @@ def test_a_world_that_breaks_it_is_refused(maker: Callable[[], gym.Env], message
     assert shared_states() == before
 
 
+class BlowingUp(Walk):
+    """Pays NaN in a step whose simulation blew up, and says so."""
+
+    def step(self, action: np.ndarray) -> Any:
+        observation, _, *ends, info = super().step(action)
+        return observation, float("nan"), *ends, {**info, "sim_warning": True}
+
+
+def test_what_a_simulation_that_blew_up_pays_may_be_anything() -> None:
+    assert set(probe(BlowingUp, "w")["rewards"]) == {0.0}
+
+
 def bounded(low: float, high: float) -> gym.Env:
     env = Walk(length=10**9)
     env.observation_space = Box(low, high, (2,), np.float64)
