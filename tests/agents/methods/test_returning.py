@@ -30,6 +30,13 @@ CLASSES: dict[str, Any] = {"sac": ContinualSAC, "ppo": ContinualPPO}
 TAKING_BACK = [case for case in CASES if not METHODS[case[1]].in_order]
 
 
+def on_sac_first(cases: list[tuple[str, str]]) -> list[Any]:
+    """The cases, those of other learners slow: what is tried is common to all of them."""
+    return [
+        case if case[0] == "sac" else pytest.param(*case, marks=pytest.mark.slow) for case in cases
+    ]
+
+
 def shapes(learner: Any) -> dict[str, Any]:
     return {name: tensor.shape for name, tensor in learner.method.state.items()}
 
@@ -68,7 +75,7 @@ def test_a_method_that_takes_tasks_in_order_refuses_one_that_comes_back(
         assert total_differences(before, learner.state_dict()) != []
 
 
-@pytest.mark.parametrize("kind, name", TAKING_BACK)
+@pytest.mark.parametrize("kind, name", on_sac_first(TAKING_BACK))
 def test_a_seed_alone_is_the_seed_beside_others_through_a_return(kind: str, name: str) -> None:
     both = visited(kind, method(name), (0, 1, 0))
     alone = visited(kind, method(name), (0, 1, 0), seeds=SEEDS[1:])
@@ -77,7 +84,7 @@ def test_a_seed_alone_is_the_seed_beside_others_through_a_return(kind: str, name
     assert [n for n, t in others.items() if not same_bits(t[1:], mine[n])] == []
 
 
-@pytest.mark.parametrize("kind, name", TAKING_BACK)
+@pytest.mark.parametrize("kind, name", on_sac_first(TAKING_BACK))
 def test_a_restored_learner_goes_on_bit_for_bit_in_a_task_that_came_back(
     kind: str, name: str
 ) -> None:
@@ -97,7 +104,7 @@ def test_a_restored_learner_goes_on_bit_for_bit_in_a_task_that_came_back(
     assert total_differences(learner.state_dict(), twin.state_dict()) == []
 
 
-@pytest.mark.parametrize("kind, name", [case for case in CASES if case[0] in AGENTS])
+@pytest.mark.parametrize("kind, name", on_sac_first([c for c in CASES if c[0] in AGENTS]))
 def test_a_saved_agent_in_a_fresh_sequence_is_in_a_task_that_came_back(
     kind: str, name: str, tmp_path: Path
 ) -> None:
@@ -117,7 +124,7 @@ def test_a_saved_agent_in_a_fresh_sequence_is_in_a_task_that_came_back(
     assert total_differences(agent.state_dict(), loaded.state_dict()) == []
 
 
-@every_case
+@pytest.mark.parametrize("kind, name", on_sac_first(CASES))
 def test_a_task_that_was_left_out_can_be_evaluated(kind: str, name: str) -> None:
     learner = visit(make(kind, method(name), (0, 2), n_tasks=3), 0)
     obs = np.zeros((2, 4, 6), np.float32)
@@ -135,7 +142,7 @@ def test_a_task_that_was_left_out_can_be_evaluated(kind: str, name: str) -> None
             visit(learner, 2)
 
 
-@every_case
+@pytest.mark.parametrize("kind, name", on_sac_first(CASES))
 def test_a_policy_from_a_snapshot_acts_and_does_not_train(kind: str, name: str) -> None:
     trained = visited(kind, method(name), (0, 1))
     snapshot = make(kind, method(name))
