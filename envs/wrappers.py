@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -158,17 +160,30 @@ class OneTask(gym.Wrapper):
         """Render the world.
 
         Raises:
-            RuntimeError: MuJoCo finds no graphics library.
+            RuntimeError: there is no display, or no graphics library.
         """
+        return rendered(self.env.render, self.where)
+
+
+def rendered(render: Callable[[], Any], where: str) -> Any:
+    """Return what a call renders.
+
+    Raises:
+        RuntimeError: there is no display, or no graphics library; the message says what to set.
+    """
+    try:
+        return render()
+    except Exception as error:  # MuJoCo's, GLFW's, OpenGL's, each in its own words
         try:
-            return self.env.render()
-        except Exception as error:
-            if "OpenGL" not in str(error) and "GL" not in type(error).__name__:
-                raise
-            raise RuntimeError(
-                f"{self.where} cannot be rendered: {error}; without a display set the environment "
-                "variable MUJOCO_GL to egl or osmesa before Python starts, and install that library"
-            ) from error
+            text = f"{type(error).__name__}: {error}"
+        except Exception:  # OpenGL's may have no words at all
+            text = type(error).__name__
+        if not re.search("OpenGL|EGL|GLFW|OSMesa|glGetError", text):
+            raise
+        raise RuntimeError(
+            f"{where} cannot be rendered ({text}); without a display set the environment variable "
+            "MUJOCO_GL to egl or osmesa before Python starts, and install that library"
+        ) from error
 
 
 def _space_of(env: gym.Env, field: str, where: str) -> Box:

@@ -16,7 +16,7 @@ from clrl.envs.metaworld.simulator import blew_up, fix_reset, freeze_first_goal,
 from clrl.envs.metaworld.tasks import METAWORLD_TASKS, SEQUENCES
 from clrl.envs.sequence import TaskSequence
 from clrl.envs.told import Reveals, ScoreName
-from clrl.envs.wrappers import EpisodeRecord
+from clrl.envs.wrappers import EpisodeRecord, rendered
 
 RANDOMIZATIONS = ("random_init_all", "deterministic")
 FIXES = ("patched", "upstream")
@@ -153,8 +153,12 @@ class MetaWorld(gym.Env):
         return observation.copy(), reward, False, truncated, info
 
     def render(self) -> Any:
-        """Render the scene; see `render_mode`."""
-        return self.simulator.render()
+        """Render the scene; see `render_mode`.
+
+        Raises:
+            RuntimeError: there is no display, or no graphics library.
+        """
+        return rendered(self.simulator.render, self.task_name)
 
     def close(self) -> None:
         """Free the simulator."""

@@ -170,10 +170,35 @@ def test_spaces_that_are_not_boxes_of_one_axis_say_what_is_supported(space: Any)
             TaskSequence([lambda env=env: env], 3)  # type: ignore[misc]
 
 
-def test_rendering_without_a_display_says_what_to_set() -> None:
+class EGLError(Exception):
+    """As OpenGL's own: it has no words."""
+
+    def __str__(self) -> str:
+        raise TypeError("no words")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("an OpenGL platform library has not been loaded"),
+        AttributeError("'NoneType' object has no attribute 'glGetError'"),
+        EGLError(),
+    ],
+    ids=["library", "osmesa", "egl"],
+)
+def test_rendering_without_a_display_says_what_to_set(error: Exception) -> None:
     class Blind(Walk):
         def render(self) -> Any:
-            raise RuntimeError("an OpenGL platform library has not been loaded")
+            raise error
 
     with pytest.raises(RuntimeError, match="task 0 .task-0. cannot be rendered.*MUJOCO_GL to egl"):
         TaskSequence([Blind], 3).render()
+
+
+def test_other_failures_of_rendering_keep_their_words() -> None:
+    class Torn(Walk):
+        def render(self) -> Any:
+            raise KeyError("canvas")
+
+    with pytest.raises(KeyError, match="canvas"):
+        TaskSequence([Torn], 3).render()
