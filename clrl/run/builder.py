@@ -27,7 +27,7 @@ from clrl.envs.contract.identity import differing_identity
 from clrl.envs.vector import SeedVecEnv
 from clrl.errors import ConfigError, said_as_config_error
 from clrl.machine.resources import stored_rows
-from clrl.results.reading import WorldNumbers
+from clrl.results.reading import WorldNumbers, differing_worlds, read_worlds
 from clrl.run.checkpoint import read_tensors
 from clrl.run.examination import examine
 from clrl.run.recognise import recognised, stream_config
@@ -125,8 +125,8 @@ def load_policy(
         method: the class (or an object) of a run's method that has no importable name.
 
     Raises:
-        ConfigError: the directory holds no run, the task is not finished, or the run's worlds or
-            method have no importable name and are not given.
+        ConfigError: the directory holds no run, the task is not finished, the run's worlds or
+            method have no importable name and are not given, or its worlds are others by now.
         DamagedData: the snapshot is damaged.
     """
     return load_trained(directory, task, env, method).learner
@@ -146,6 +146,12 @@ def load_trained(
         what = "no task" if task is None else f"task {task}"
         raise ConfigError(f"{directory}: {what} is finished, so there is no policy of it")
     trained = BUILDERS[config.learner_name](_placed_here(config), env)
+    if env is None and (numbers := read_worlds(directory)) is not None:
+        if text := differing_worlds(examine(config, trained.sequences), numbers):
+            raise ConfigError(
+                f"{directory}: the worlds that its configuration makes now are not those of the "
+                f"run: {text}; give env= to act in others"
+            )
     trained.load_policy_state(read_tensors(found[max(found) if task is None else task]))
     return trained
 

@@ -134,7 +134,13 @@ def check_directory(config: RunConfig, directory: str | Path) -> None:
     if directory.exists() and not directory.is_dir():
         raise ConfigError(f"--out {directory} is a file; give a directory")
     if (directory / CONFIG_FILE).exists():
-        if different := differing(_stored_identity(directory / CONFIG_FILE), config.identity()):
+        stored = _stored_identity(directory / CONFIG_FILE)
+        if config.sequence.probed and "identity" not in stored.get("sequence", {}):
+            raise ConfigError(
+                f"--out {directory} was written by a version that did not record what its worlds "
+                "are, so nobody can say whether they are these; another --out starts the run anew"
+            )
+        if different := differing(stored, config.identity()):
             raise ConfigError(
                 f"--out {directory} holds another configuration ({'; '.join(different)}); "
                 "give another --out, or the values that it has"

@@ -71,10 +71,12 @@ def run(
 
 PAIRS = [
     ([pendulum(10.0), pendulum(5.0)], [pendulum(1.0), pendulum(2.0)]),
-    ([pendulum(10.0), pendulum(5.0)], [pendulum(5.0), pendulum(10.0)]),
+    pytest.param(
+        [pendulum(10.0), pendulum(5.0)], [pendulum(5.0), pendulum(10.0)], marks=pytest.mark.slow
+    ),
     ([lambda: paid(1.0)], [lambda: paid(2.0)]),  # no keyword shows it
-    ([Walk], [partial(Walk, length=4)]),
-    ([Walk], [Paid]),
+    pytest.param([Walk], [partial(Walk, length=4)], marks=pytest.mark.slow),
+    pytest.param([Walk], [Paid], marks=pytest.mark.slow),
     ([pendulum(10.0)], [partial(gym.make, "Pendulum-v1", g=10.0, max_episode_steps=5)]),
 ]
 

@@ -178,3 +178,37 @@ def test_the_last_policy_of_more_than_a_hundred_tasks_is_that_of_the_last(tmp_pa
     )
     with pytest.raises(ConfigError, match="task 102 is finished"):
         load_policy(tmp_path, 102)
+
+
+def test_a_policy_is_not_played_in_worlds_that_are_others_by_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    text = """
+        import gymnasium as gym
+        from gymnasium.wrappers import TransformReward
+        from clrl import TaskSequence
+
+        def make():
+            return TransformReward(gym.make("Pendulum-v1", max_episode_steps=9), paid)
+
+        def paid(reward):
+            return FACTOR * reward
+
+        def swings(seed):
+            return TaskSequence([make], 20)
+        """
+    file = tmp_path / "edited_worlds.py"
+    file.write_text(textwrap.dedent(text).replace("FACTOR", "1"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = f"train finetuning --sequence edited_worlds:swings --out {tmp_path / 'run'}"
+    words += " --evals-per-task 1 --stochastic-episodes 1 --sac.exploration-steps 5"
+    words += " --sac.learning-starts 5 --sac.train-freq 5 --sac.hidden-sizes 8"
+    assert main(words.split()) == errors.OK
+    assert main(["evaluate", str(tmp_path / "run"), "--episodes", "1"]) == errors.OK
+    module = __import__("edited_worlds")
+    monkeypatch.setattr(module, "paid", lambda reward: 2 * reward)
+    module.paid.__module__, module.paid.__qualname__ = "edited_worlds", "paid"
+    assert main(["evaluate", str(tmp_path / "run"), "--episodes", "1"]) == errors.CONFIG
+    assert "are not those of the run: the world of task 0 gives" in capsys.readouterr().err
+    assert main(words.split()) == errors.CONFIG
+    assert "holds a run of other worlds: the world of task 0 gives" in capsys.readouterr().err

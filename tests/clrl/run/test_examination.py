@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import yaml
 from gymnasium.wrappers import TransformReward
 
 from clrl import ContinualSAC, Evaluation, SeedVecEnv, TaskSequence, train
@@ -146,3 +147,16 @@ def test_episodes_without_an_end_are_named_and_cut(tmp_path: Path) -> None:
     assert text is not None and "task 0 (a), task 1 (b) are cut after 8 steps" in text
     assert CustomSequence(("a",)).max_episode_steps == 1_000
     assert cut_episodes([]) is None
+
+
+def test_a_run_of_an_earlier_version_is_not_continued_in_worlds_that_nobody_knows(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path, [Walk])
+    path = tmp_path / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    for key in ("identity", "max_episode_steps", "per_seed"):
+        del config["sequence"][key]
+    path.write_text(yaml.safe_dump(config))
+    with pytest.raises(ConfigError, match="did not record what its worlds are.*another --out"):
+        run(tmp_path, [Walk])
