@@ -243,6 +243,7 @@ class Agent(Acting, BaseAlgorithm):
                 f"the environments are in tasks {observed}; needed is one for all seeds"
             )
         if self.task_open and observed != self.task:
+            self.method.check_start(observed)  # before the open one ends: nothing has changed yet
             if self.n_updates == 0:
                 warnings.warn(
                     f"task {self.task} ends after {self.task_step} steps without an update, so "

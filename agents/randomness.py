@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,8 @@ def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     Raises:
         ValueError: there is none, or one is given twice, negative or no whole number.
     """
-    numbers = check_value(seeds if hasattr(seeds, "tolist") else tuple(seeds), Seeds, "seeds")
+    listed = isinstance(seeds, Iterable) and not hasattr(seeds, "tolist")
+    numbers = check_value(tuple(seeds) if listed else seeds, Seeds, "seeds")
     if len(set(numbers)) != len(numbers) or min(numbers, default=-1) < 0:
         raise ValueError(f"seeds is {numbers}; allowed are different numbers from 0 on")
     return tuple(numbers)

@@ -147,7 +147,7 @@ def spaces_of(env: VecEnv, interleaved: bool) -> TaskSpaces:
         env.action_space,
         told_tasks(env),
         attribute(env, "reveals", "task"),
-        bool(attribute(env, "interleaved", False)) or interleaved,
+        attribute(env, "interleaved", False) is True or interleaved,
     )
     if spaces.reveals != "task" and spaces.n_told > 1 and not env.has_attr("told_task"):
         raise ValueError(f"env reveals {spaces.reveals}, but has no told_task to ask for the task")
@@ -160,22 +160,33 @@ def told_tasks(env: VecEnv) -> int:
     The attribute counts where they say what they reveal, too, or where an observation may end in a
     one-hot of so many entries.
     """
-    n = attribute(env, "n_tasks", 1)
-    task_dtype(n)
-    space = env.observation_space
+    if env.has_attr("n_tasks") and env.has_attr("reveals"):  # what says so is a sequence
+        n = attribute(env, "n_tasks", 1)
+        task_dtype(n)
+        return int(n)
+    values = (
+        [_whole(value) for value in env.get_attr("n_tasks")] if env.has_attr("n_tasks") else [1]
+    )
+    n, space = values[0], env.observation_space
     assert isinstance(space, gym.spaces.Box)
-    if n == 1 or env.has_attr("reveals"):  # what says so is a sequence; observations are checked
-        return int(n)
-    low, high, size = space.low[-n:], space.high[-n:], space.shape[0]
-    if n < size and not low.any() and bool((high == 1).all()):
-        return int(n)
+    if n == 1 and set(values) == {1}:
+        return 1
+    if n is not None and set(values) == {n} and 1 < n < space.shape[0]:
+        if not space.low[-n:].any() and bool((space.high[-n:] == 1).all()):
+            return n
     warnings.warn(
-        f"n_tasks of the environment is {n}, but the last {n} of an observation's {size} entries "
-        "are not bounded by 0 and 1 as the one-hot of a task is, with entries of the task's own "
-        "before them; the attribute is not used, and there is one task",
+        f"n_tasks of the environment is {env.get_attr('n_tasks')[0]!r}, but its observations of "
+        f"{space.shape[0]} numbers do not end in the one-hot of so many tasks, whose entries are "
+        "bounded by 0 and 1; the attribute is not used, and there is one task",
         stacklevel=2,
     )
     return 1
+
+
+def _whole(value: Any) -> int | None:
+    """Return a whole number, also one of NumPy's or torch's; None for anything else."""
+    value = value.item() if getattr(value, "ndim", None) == 0 else value
+    return value if type(value) is int else None
 
 
 def attribute(env: VecEnv, name: str, default: Any) -> Any:
@@ -187,9 +198,16 @@ def attribute(env: VecEnv, name: str, default: Any) -> Any:
     if not env.has_attr(name):  # asking for it would end SB3's worker processes
         return default
     values = env.get_attr(name)
-    if any(np.any(value != values[0]) for value in values):
+    if any(not _equal(value, values[0]) for value in values[1:]):
         raise ValueError(f"{name} of the environments is {values}; needed is one value for all")
     return values[0]
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return bool(np.all(one == other))
+    except Exception:  # values of which nobody can say
+        return False
 
 
 def current_task(agent: Agent) -> int | np.ndarray | list[int]:

@@ -135,8 +135,13 @@ class TaskSpaces:
                 f"observation is a {type(obs).__name__}; needed is an array of shape "
                 f"{self.observation.shape} (`env.reset()` of Gymnasium returns it with an info)"
             )
-        found, shape = np.asarray(obs), self.observation.shape
-        if shape not in (found.shape, found.shape[1:]):
+        try:
+            found, shape = np.asarray(obs), self.observation.shape
+        except (TypeError, ValueError, RuntimeError) as error:  # ragged, or a tensor with gradients
+            raise ValueError(f"observation is no array of numbers: {error}") from error
+        if found.dtype.kind not in "biuf":
+            raise ValueError(f"observation is of {found.dtype}; needed are real numbers")
+        if shape not in (found.shape, found.shape[1:]) or not found.size:
             raise ValueError(
                 f"Unexpected observation shape {found.shape}; needed is {shape} for one, or "
                 f"(n, {shape[0]}) for several"

@@ -179,12 +179,16 @@ class Method:
     def check_start(self, task: int) -> None:
         """Raise ValueError if it cannot learn a task any more (`in_order`).
 
-        The last position may go on after its end: no later task relies on what it left.
+        Called before an open task is ended for it, and before it starts. The last position may go
+        on after its end: no later task relies on what it left.
         """
-        latest, last = max(self.learner.ended, default=-1), self.learner.n_tasks - 1
-        if self.in_order and task <= latest and task < last:
+        learner = self.learner
+        ended, is_open = max(learner.ended, default=-1), learner.task_open and learner.task_step > 0
+        latest = max(ended, learner.task) if is_open else ended
+        if self.in_order and task <= latest and task < learner.n_tasks - 1:
             raise ValueError(
-                f"{type(self).__name__} cannot learn task {task} after the end of task {latest}: "
+                f"{type(self).__name__} cannot learn task {task} after the "
+                f"{'end' if latest == ended else 'start'} of task {latest}: "
                 "it takes tasks by position, each once, because what finished tasks own is frozen; "
                 "give the visit a position of its own, as CW20 does, or take another method. "
                 "Acting in an old task needs no training"

@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.spaces import Box
 from stable_baselines3.common.callbacks import (
     BaseCallback,
@@ -147,6 +148,8 @@ def test_the_last_updates_numbers_are_reported_per_seed() -> None:
         (2, (3, 3), r"seeds is \(3, 3\); allowed are different numbers from 0 on"),
         (1, (-1,), r"seeds is \(-1,\); allowed are different numbers from 0 on"),
         (1, (), r"seeds is \(\); allowed are different numbers from 0 on"),
+        (1, 3, "seeds is 3; it must be a list"),
+        (1, None, "seeds is None; it must be a list"),
     ],
 )
 def test_seeds_must_fit_the_environments(n_envs: int, seeds: Any, message: str) -> None:
@@ -218,12 +221,18 @@ class Plain(gym.Env):
 
 @pytest.mark.parametrize("kind", [ContinualSAC, ContinualPPO])
 @pytest.mark.parametrize(
-    "n, low, high", [(2, -1, 1), (4, 0, 1), (10, -1, 1), (300, 0, 1), (np.int64(3), 0, 2)]
-)
+    "n, low, high",
+    [
+        (2, -1, 1), (4, 0, 1), (10, -1, 1), (300, 0, 1), (np.int64(3), 0, 2), (0, 0, 1), (-1, 0, 1),
+        (40_000, 0, 1), (2.0, 0, 1), (True, 0, 1), ("2", 0, 1), (None, 0, 1), ([2], 0, 1),
+        (float("nan"), 0, 1), (torch.tensor([2, 3]), 0, 1), (len, 0, 1),
+    ],
+    ids=repr,
+)  # fmt: skip
 def test_an_attribute_that_happens_to_be_called_n_tasks_eats_nothing(
-    kind: Any, n: int, low: float, high: float
+    kind: Any, n: Any, low: float, high: float
 ) -> None:
-    with pytest.warns(UserWarning, match=f"n_tasks of the environment is {n}, but the last {n}"):
+    with pytest.warns(UserWarning, match="n_tasks of the environment is .*, but its observations"):
         agent = kind(Plain(low, high, n_tasks=n), device="cpu")
     assert agent.n_tasks == 1 and agent.spaces.feature_dim == 4
     agent.learn(5)
@@ -231,9 +240,14 @@ def test_an_attribute_that_happens_to_be_called_n_tasks_eats_nothing(
 
 
 @pytest.mark.parametrize("n", [0, -1, 40_000, 2.0, True, "2", None, [2]])
-def test_an_attribute_n_tasks_that_is_no_number_of_tasks_is_refused(n: Any) -> None:
+def test_a_sequence_s_n_tasks_that_is_no_number_of_tasks_is_refused(n: Any) -> None:
     with pytest.raises(ValueError, match="n_tasks is .*(whole number|allowed are 1 to 32768)"):
-        ContinualSAC(Plain(n_tasks=n), device="cpu")
+        ContinualSAC(Plain(n_tasks=n, reveals="task"), device="cpu")
+
+
+@pytest.mark.parametrize("n", [2, np.int64(2), np.array(2), torch.tensor(2)], ids=repr)
+def test_a_number_of_tasks_counts_where_a_one_hot_has_its_place(n: Any) -> None:
+    assert ContinualSAC(Plain(0, 1, n_tasks=n), device="cpu").spaces.n_tasks == 2
 
 
 @pytest.mark.parametrize("own", [{"n_tasks": 2}, {"n_tasks": 2, "reveals": "task"}])

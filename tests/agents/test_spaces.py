@@ -5,6 +5,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.spaces import Box
 
 from clrl.agents.ppo import ContinualPPO
@@ -260,3 +261,14 @@ def test_observations_may_be_lists_but_no_dicts_nor_what_a_reset_returns() -> No
     for wrong in ({"a": np.zeros(5)}, (np.zeros(5), {})):
         with pytest.raises(ValueError, match="observation is a (dict|tuple); needed is an array"):
             spaces.check_observation(wrong)
+
+
+@pytest.mark.parametrize(
+    "obs",
+    [np.zeros((0, 5)), np.array(["a"] * 5), np.zeros(5, complex), [[1.0, 2.0], [3.0]],
+     torch.zeros(5, requires_grad=True)],
+    ids=["none", "words", "complex", "ragged", "gradients"],
+)  # fmt: skip
+def test_what_is_no_array_of_numbers_is_refused(obs: Any) -> None:
+    with pytest.raises(ValueError, match="(Unexpected o|o)bservation"):
+        spaces_of().check_observation(obs)

@@ -116,8 +116,11 @@ def test_a_saved_agent_in_a_fresh_sequence_is_in_a_task_that_came_back(
     agent.set_env(telling("task", 2, 3, STEPS, (0, 1, 2)))
     for each in (agent, loaded):
         if METHODS[name].in_order:
-            with pytest.raises(ValueError, match="cannot learn task 0 after the end of task 1"):
+            before = each.state_dict()
+            with pytest.raises(ValueError, match="cannot learn task 0 after the start of task 1"):
                 each.learn(STEPS)
+            changed = total_differences(before, each.state_dict())
+            assert [text for text in changed if "last_" not in text] == []  # task 1 can go on
         else:
             each.learn(STEPS)
             assert (each.task, each.interleaved or each.ended == [0, 1]) == (0, True)
@@ -168,3 +171,19 @@ def test_every_method_says_what_becomes_of_a_task_that_comes_back() -> None:
     for name, kind in METHODS.items():
         texts = " ".join((cls.__doc__ or "") for cls in kind.__mro__[:-1])
         assert re.search(r"comes\s+back", texts), name
+
+
+@pytest.mark.parametrize("kind", AGENTS)
+def test_a_task_is_not_ended_for_one_that_is_refused(kind: str) -> None:
+    agent = make(kind, method("packnet"), (0, 1, 2), n_tasks=3)
+    agent.learn(STEPS + STEPS // 2)  # in the middle of task 1
+    before = agent.state_dict()["tensors"]
+    agent.set_env(telling("task", 2, 3, STEPS, (0, 1, 2)))
+    with pytest.raises(ValueError, match="cannot learn task 0 after the start of task 1"):
+        agent.learn(1)
+    after = agent.state_dict()["tensors"]
+    learned = [name for name in before if not name.startswith("last_")]  # what the fresh one shows
+    assert all(same_bits(before[name], after[name]) for name in learned)
+    assert (agent.task, agent.task_open) == (1, True)
+    agent.set_env(telling("task", 2, 3, STEPS, (1, 2)))
+    agent.learn(1)

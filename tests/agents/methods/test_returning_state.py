@@ -221,7 +221,7 @@ def test_packnet_refuses_what_comes_back_or_is_late_and_changes_nothing(
 
 def test_ppo_refuses_for_packnet_at_once_though_hooks_wait() -> None:
     agent = ppo(telling("task", 2, 3, 10, (0, 1, 0)), method("packnet"), SEEDS)
-    with pytest.raises(ValueError, match="cannot learn task 0 after the end of task 1"):
+    with pytest.raises(ValueError, match="cannot learn task 0 after the start of task 1"):
         agent.learn(32)
-    assert agent.num_timesteps == 20 and agent.ended == [0, 1]
-    assert [event for event, _ in agent.waiting] == ["end", "start", "end"]
+    assert agent.num_timesteps == 20 and agent.ended == [0] and agent.task_open
+    assert [event for event, _ in agent.waiting] == ["end", "start"]
