@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
 def make_world(maker: Any, where: str) -> gym.Env:
@@ -60,21 +60,23 @@ def _key(value: Any, inside: tuple[int, ...]) -> Hashable:
     if id(value) in inside:  # a function that calls itself
         return "itself", inside.index(id(value))
     inside = (*inside, id(value))
-    if isinstance(value, _PLAIN):
+    kind = type(value)  # of subclasses nobody knows what else they hold
+    if kind in _PLAIN or isinstance(value, np.generic):
         return type(value), repr(value)  # True is not 1, and 0.0 not -0.0
-    if isinstance(value, partial):
+    if kind is partial and not vars(value):
         return partial, _key([value.func, value.args, value.keywords], inside)
     if isinstance(value, types.FunctionType):
-        held = (value.__defaults__, value.__kwdefaults__, *map(_content, value.__closure__ or ()))
+        own = (value.__defaults__, value.__kwdefaults__, vars(value))
+        held = (*own, *map(_content, value.__closure__ or ()))
         # Code is made once per `def`, however often that runs.
         return id(value.__code__), id(value.__globals__), _key(held, inside)
     if isinstance(value, types.MethodType):
         return id(value.__self__), id(value.__func__)
-    if isinstance(value, (list, tuple)):
+    if kind in (list, tuple):
         return type(value), tuple(_key(item, inside) for item in value)
-    if isinstance(value, dict):
+    if kind is dict:
         return dict, frozenset((_key(k, inside), _key(v, inside)) for k, v in value.items())
-    if isinstance(value, np.ndarray):
+    if kind is np.ndarray and not value.dtype.hasobject:
         return str(value.dtype), value.shape, value.tobytes()
     return id(value)
 

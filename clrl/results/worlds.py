@@ -28,6 +28,8 @@ def same_world(run: RunData, task: int, other: RunData, other_task: int) -> bool
     """
     if world(run.config, task) != world(other.config, other_task):
         return False
+    if run.config["sequence"].get("per_seed") and difference(run, other) is not None:
+        return False
     mine, its = _numbers(run, task), _numbers(other, other_task)
     if mine is None or its is None:
         return mine is its

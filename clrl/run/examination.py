@@ -42,11 +42,12 @@ def examine(config: RunConfig, sequences: Sequence[TaskSequence]) -> WorldNumber
     found = []
     with said_as_config_error():
         for sequence in sequences:
-            for task, maker in enumerate(sequence.makers):
-                if (key := world_key(maker)) not in tried:
+            keys = [world_key(maker) for maker in sequence.makers]  # a call may change arguments
+            for task, (maker, key) in enumerate(zip(sequence.makers, keys, strict=True)):
+                if key not in tried:
                     where = sequence.called(task)
                     tried[key] = probe(maker, where, sequence.max_episode_steps, objects)
-            found.append([tried[world_key(maker)] for maker in sequence.makers])
+            found.append([tried[key] for key in keys])
     if sequences[0].worlds == "per_seed":
         return {str(seed): tasks for seed, tasks in zip(config.seeds, found, strict=True)}
     for seed, sequence, tasks in zip(config.seeds, sequences, found, strict=True):

@@ -25,7 +25,9 @@ SHOWN = 128
 """Numbers that are kept of an observation at most: of a longer one weighted sums of neighbours."""
 
 Numbers = dict[str, list[Any]]
-"""What a world did: {observations: [[...], ...], rewards: [...], ends: [...]}."""
+"""What a world did: {observations: [[...], ...], rewards: [...], ends: [...], successes: [...]}.
+
+A success is -1 where none is reported."""
 
 
 def probe(
@@ -68,7 +70,8 @@ def differing_numbers(one: Numbers, other: Numbers) -> str | None:
     Machines and versions of libraries differ in last bits, so that equal bits would be too much.
     The size of rewards, and of each number of observations, is their largest.
     """
-    for what in ("ends", "rewards", "observations"):
+    optional = ("successes",) if "successes" in one and "successes" in other else ()
+    for what in ("ends", "rewards", *optional, "observations"):
         a, b = (np.atleast_2d(np.array(numbers[what], float).T) for numbers in (one, other))
         if a.shape != b.shape:
             return f"{what} of {a.size} numbers instead of {b.size}"
@@ -76,7 +79,8 @@ def differing_numbers(one: Numbers, other: Numbers) -> str | None:
         far = np.abs(a - b) > 1e-4 * size + 1e-12
         if far.any():
             place = np.unravel_index(far.argmax(), far.shape)
-            return f"{what[:-1]} {a[place]:.6g} instead of {b[place]:.6g}"
+            name = "success" if what == "successes" else what[:-1]
+            return f"{name} {a[place]:.6g} instead of {b[place]:.6g}"
     return None
 
 
@@ -96,6 +100,7 @@ class _Trace:
 
     def __init__(self, world: _Alone) -> None:
         self.world, self.rows = world, list[tuple[np.ndarray, float, bool, bool]]()
+        self.successes: list[float] = []
 
     def reset(self, seed: int | None = None) -> None:
         """Start an episode."""
@@ -108,6 +113,7 @@ class _Trace:
             result = _call(self.world.where, "step", partial(self.world.step, action))
             blown_up = bool(result[4].get("sim_warning"))  # what that pays counts nowhere
             self._add(result[0], 0.0 if blown_up else result[1], *result[2:4])
+            self.successes.append(result[4].get("success", -1.0))
             if result[2] or result[3] or place == len(actions) // 2 - 1:
                 self.reset()
         return self
@@ -142,6 +148,7 @@ class _Trace:
         return {
             "observations": [[_short(value) for value in row] for row in shown],
             "rewards": [_short(row[1]) for row in self.rows],
+            "successes": self.successes,
             "ends": [row[2] + 2 * row[3] for row in self.rows],
         }
 

@@ -64,3 +64,22 @@ def test_objects_of_unknown_kinds_are_equal_to_themselves_only() -> None:
     one, other = object(), object()
     assert same(partial(make, one), partial(make, one))
     assert not same(partial(make, one), partial(make, other))
+
+
+def test_what_a_function_or_an_argument_holds_besides_counts() -> None:
+    def build(g: float) -> Any:
+        def fall() -> float:
+            return float(vars(fall)["g"])
+
+        vars(fall)["g"] = g
+        return fall
+
+    class Settings(dict[str, float]):
+        g = 0.0
+
+    class Number(float):
+        g = 0.0
+
+    assert same(build(1.0), build(1.0)) and not same(build(1.0), build(30.0))
+    for kind in (Settings, Number):
+        assert not same(partial(make, kind()), partial(make, kind()))

@@ -247,3 +247,29 @@ def test_halves_of_our_worlds_repeat_by_name(
     tmp_path: Path, tasks: tuple[str, ...], halves: bool
 ) -> None:
     assert has_halves(read(tmp_path / "run", tasks)) == halves
+
+
+class Easy(Walk):
+    def step(self, action: np.ndarray) -> Any:
+        *rest, _ = super().step(action)
+        return *rest, {"success": 1.0}
+
+
+def easy(success: bool) -> gym.Env:
+    env = Easy()
+    if not success:
+        env.step = lambda action: (*Walk.step(env, action)[:4], {"success": 0.0})  # type: ignore
+    return env
+
+
+def test_what_counts_as_success_makes_another_world(tmp_path: Path) -> None:
+    run(tmp_path / "a", [lambda: easy(True)], score="success")
+    with pytest.raises(ConfigError, match="other worlds: the world of task 0 gives the success"):
+        run(tmp_path / "a", [lambda: easy(False)], score="success")
+
+
+def test_worlds_of_every_seed_are_nobody_s_references_by_name(tmp_path: Path) -> None:
+    run(tmp_path / "a", [lambda: paid(1.0), lambda: paid(2.0)], 0, ["x", "y"], worlds="per_seed")
+    run(tmp_path / "r", [lambda: paid(9.0)], 0, ["x"], worlds="per_seed")
+    rows = [row for section in table([tmp_path]).sections for row in section.rows]
+    assert len(rows) == 2 and all(not row.references.groups for row in rows)
