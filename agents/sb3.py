@@ -34,33 +34,29 @@ class StrictEnv(gym.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Start an episode; see `gymnasium.Env.reset`."""
-        result: Any = self.env.reset(seed=seed, options=options)
-        if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], dict):
-            raise ValueError(
-                f"reset() of {self.env} returned {_shown(result)}; needed is (observation, info), "
-                "as Gymnasium has it since 0.26"
-            )
-        self._check(result[0])
-        return result
+        result = self.env.reset(seed=seed, options=options)
+        return self._checked("reset()", result, "observation, info")
 
     def step(self, action: Any) -> Any:
         """Take a step; see `gymnasium.Env.step`."""
-        result: Any = self.env.step(action)
-        if not isinstance(result, tuple) or len(result) != 5 or not isinstance(result[4], dict):
-            raise ValueError(
-                f"step() of {self.env} returned {_shown(result)}; needed is (observation, reward, "
-                "terminated, truncated, info), as Gymnasium has it since 0.26"
-            )
-        self._check(result[0])
-        return result
+        needed = "observation, reward, terminated, truncated, info"
+        return self._checked("step()", self.env.step(action), needed)
 
-    def _check(self, observation: Any) -> None:
-        shape = self.observation_space.shape
-        if np.shape(observation) != shape:
+    def _checked(self, call: str, result: Any, needed: str) -> Any:
+        """Return what a call gave, if it is such a tuple, its observation of the right shape."""
+        form = isinstance(result, tuple) and len(result) == len(needed.split(", "))
+        if not form or not isinstance(result[-1], dict):
             raise ValueError(
-                f"an observation of {self.env} has the shape {np.shape(observation)}; needed is "
+                f"{call} of {self.env} returned {_shown(result)}; needed is ({needed}), as "
+                "Gymnasium has it since 0.26"
+            )
+        shape = self.observation_space.shape
+        if np.shape(result[0]) != shape:
+            raise ValueError(
+                f"an observation of {self.env} has the shape {np.shape(result[0])}; needed is "
                 f"{shape}, that of its observation_space"
             )
+        return result
 
 
 def _shown(result: Any) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from clrl.envs.contract.answers import in_words
+
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -32,8 +34,7 @@ def make_world(maker: Any, where: str) -> gym.Env:
     try:
         env = maker()
     except Exception as error:  # the user's code
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ValueError(f"{where}: its maker {maker!r} fails: {reason}") from error
+        raise ValueError(f"{where}: its maker {maker!r} fails: {in_words(error)}") from error
     if not isinstance(env, gym.Env):
         raise ValueError(f"{where}: its maker {maker!r} makes {env!r}; it must be a gymnasium.Env")
     return env
@@ -62,7 +63,7 @@ def _key(value: Any, inside: tuple[int, ...]) -> Hashable:
     inside = (*inside, id(value))
     kind = type(value)  # of subclasses nobody knows what else they hold
     if kind in _PLAIN or isinstance(value, np.generic):
-        return type(value), repr(value)  # True is not 1, and 0.0 not -0.0
+        return kind, repr(value)  # True is not 1, and 0.0 not -0.0
     if kind is partial and not vars(value):
         return partial, _key([value.func, value.args, value.keywords], inside)
     if isinstance(value, types.FunctionType):
@@ -73,7 +74,7 @@ def _key(value: Any, inside: tuple[int, ...]) -> Hashable:
     if isinstance(value, types.MethodType):
         return id(value.__self__), id(value.__func__)
     if kind in (list, tuple):
-        return type(value), tuple(_key(item, inside) for item in value)
+        return kind, tuple(_key(item, inside) for item in value)
     if kind is dict:
         return dict, frozenset((_key(k, inside), _key(v, inside)) for k, v in value.items())
     if kind is np.ndarray and not value.dtype.hasobject:

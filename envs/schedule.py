@@ -36,11 +36,11 @@ class Schedule:
     lengths: tuple[int, ...]
 
     def __init__(self, names: Sequence[str], lengths: int | Sequence[int]) -> None:
-        names, lengths = tuple(map(_plain, _plain(names))), _plain(lengths)
+        names, lengths = tuple(map(plain, plain(names))), plain(lengths)
         if not names:
             raise ValueError("a sequence needs at least one task, got none")
         every = tuple(lengths) if isinstance(lengths, Sequence) else (lengths,) * len(names)
-        every = tuple(map(_plain, every))
+        every = tuple(map(plain, every))
         if len(every) != len(names):
             raise ValueError(
                 f"steps_per_task must be one number or one per task ({len(names)}), "
@@ -78,6 +78,10 @@ class Schedule:
         """The lengths as they are written down: one number where they are equal."""
         return self.lengths[0] if len(set(self.lengths)) == 1 else self.lengths
 
+    def number(self, task: int) -> str:
+        """Return a task's position in as many digits, two at least, that texts sort as tasks do."""
+        return f"{task:0{max(2, len(str(self.n_tasks - 1)))}d}"
+
     def start(self, task: int) -> int:
         """Return how many steps were taken before a task's first one."""
         return self.ends[task] - self.lengths[task]
@@ -109,6 +113,6 @@ class Schedule:
         )
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return Python's numbers and lists in place of NumPy's and torch's."""
     return value.tolist() if hasattr(value, "tolist") else value

@@ -11,7 +11,7 @@ import numpy as np
 from clrl.envs.contract.generators import generator_state, set_generator_state
 from clrl.envs.contract.identity import identity_of
 from clrl.envs.makers import make_world, world_key
-from clrl.envs.schedule import Schedule
+from clrl.envs.schedule import Schedule, plain
 from clrl.envs.told import MAX_EPISODE_STEPS, Reveals, ScoreName, Worlds, check_told
 from clrl.envs.wrappers import OneTask
 
@@ -82,7 +82,7 @@ class TaskSequence(gym.Env):
         check_told(reveals, score, score_range, name, worlds, max_episode_steps)
         self.reveals, self.score, self.score_range = reveals, score, score_range
         if score_range is not None:  # NumPy's numbers, too, as plain ones
-            self.score_range = tuple(getattr(x, "item", lambda x=x: x)() for x in score_range)
+            self.score_range = tuple(map(plain, score_range))
         self.name, self.worlds, self.max_episode_steps = name, worlds, int(max_episode_steps)
         self._look()
         self._begin(0)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from clrl.agents.settings.device import check_device, check_device_name
 from clrl.agents.settings.fields import number
-from clrl.errors import ConfigError, checked, said_as_config_error
+from clrl.errors import checked, said_as_config_error
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,14 @@ class PlacementConfig:
 
     def __post_init__(self) -> None:
         checked(self, "placement")
-        kind, _, index = self.device.partition(":")
-        if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
-            raise ConfigError(f"device is {self.device!r}; it must be auto, cpu, cuda or cuda:N")
+        with said_as_config_error():
+            check_device_name(self.device)
 
     def check_device(self) -> None:
         """Raise ConfigError if the device is not there.
 
         Not when it is named: the configuration of a run on a GPU can be read anywhere.
         """
-        from clrl.agents.settings.device import check_device  # here: it imports torch
-
         with said_as_config_error():
             check_device(self.device)
 

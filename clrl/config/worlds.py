@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from clrl.envs.contract.answers import in_words
 from clrl.envs.registered import parse_world
 from clrl.envs.sequence import TaskSequence
 from clrl.errors import ConfigError
@@ -86,8 +87,7 @@ def call_world(function: str, seed: int) -> TaskSequence:
     except ConfigError:
         raise
     except Exception as error:  # the user's code
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{function}({seed}) fails: {type(error).__name__}: {reason}") from error
+        raise ConfigError(f"{function}({seed}) fails: {in_words(error)}") from error
     if not isinstance(sequence, TaskSequence):
         raise ConfigError(f"{function}({seed}) returns {sequence!r}; it must be a TaskSequence")
     return sequence

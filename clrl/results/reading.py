@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,9 +201,16 @@ def differing_worlds(one: Mapping[str, Any] | None, other: Mapping[str, Any] | N
         assert one is not None and other is not None
         if len(one[key]) != len(other[key]):
             return f"{len(one[key])} worlds instead of {len(other[key])}"
-        for task, pair in enumerate(zip(one[key], other[key], strict=True)):
-            if text := differing_numbers(*pair):
-                return f"the world of task {task} gives the {text}"
+        if text := differing_tasks(one[key], other[key]):
+            return f"the world of {text}"
+    return None
+
+
+def differing_tasks(one: Sequence[Numbers], other: Sequence[Numbers]) -> str | None:
+    """Say in what the worlds of equally many tasks differ, None for nothing."""
+    for task, pair in enumerate(zip(one, other, strict=True)):
+        if text := differing_numbers(*pair):
+            return f"task {task} gives the {text}"
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from clrl.config.families import FAMILIES
 from clrl.config.schema import sequence_identity
 from clrl.envs.contract.identity import differing_identity
 from clrl.envs.contract.probe import differing_numbers
@@ -26,9 +27,7 @@ def same_world(run: RunData, task: int, other: RunData, other_task: int) -> bool
     the same when they were tried. Of ours, if name and settings of the family agree; and so of
     records without what worlds say.
     """
-    if world(run.config, task) != world(other.config, other_task):
-        return False
-    if run.config["sequence"].get("per_seed") and difference(run, other) is not None:
+    if _alone(run, other) or world(run.config, task) != world(other.config, other_task):
         return False
     mine, its = _numbers(run, task), _numbers(other, other_task)
     if mine is None or its is None:
@@ -48,8 +47,8 @@ def world(config: Mapping[str, Any], task: int) -> dict[str, Any]:
 def is_unknown(run: RunData) -> bool:
     """Return whether a record lacks what its worlds are."""
     sequence = run.config["sequence"]
-    own = sequence["family"] in ("gymnasium", "function", "custom")
-    return own and run.score.name != "accuracy" and "identity" not in sequence
+    own = [name for name, family in FAMILIES.items() if family.probed]
+    return sequence["family"] in own and run.score.name != "accuracy" and "identity" not in sequence
 
 
 def difference(run: RunData, other: RunData) -> str | None:
@@ -58,12 +57,10 @@ def difference(run: RunData, other: RunData) -> str | None:
     Worlds that each seed has of its own are joined by the function that makes them; where there is
     none to name, a run stands alone.
     """
-    sequence = run.config["sequence"]
-    if sequence.get("per_seed"):
-        alone = sequence["family"] == "custom" and run.directory != other.directory
-        return (
-            "each seed's worlds are its own, and no function is named for them" if alone else None
-        )
+    if _alone(run, other):
+        return "each seed's worlds are its own, and no function is named for them"
+    if run.config["sequence"].get("per_seed"):
+        return None
     if (run.worlds is None) != (other.worlds is None):
         return "the numbers of one are not recorded"
     said = [r.config["sequence"].get("identity") or () for r in (run, other)]
@@ -84,6 +81,13 @@ def by_worlds(runs: Iterable[RunData], key: Callable[[RunData], Any]) -> list[li
             found.append([run])
             order.append(found[-1])
     return order
+
+
+def _alone(run: RunData, other: RunData) -> bool:
+    """Return whether a run has worlds for each seed that nothing names, and is not the other."""
+    sequence = run.config["sequence"]
+    unnamed = bool(sequence.get("per_seed")) and sequence["family"] == "custom"
+    return unnamed and run.directory != other.directory
 
 
 def _numbers(run: RunData, task: int) -> Any:

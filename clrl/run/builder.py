@@ -23,7 +23,6 @@ from clrl.config.families import ToySequence
 from clrl.config.placement import LoggingConfig, PlacementConfig
 from clrl.config.run import RunConfig, run_type
 from clrl.config.schema import CONFIG_FILE
-from clrl.envs.contract.identity import differing_identity
 from clrl.envs.vector import SeedVecEnv
 from clrl.errors import ConfigError, said_as_config_error
 from clrl.machine.resources import stored_rows
@@ -71,13 +70,7 @@ def _build_agent(kind: type[Agent], config: RunConfig, env: VecEnv | None) -> Tr
 def _worlds(config: RunConfig) -> SeedVecEnv:
     turns = config.method.interleaved
     makers = [partial(config.sequence.make, seed, turns) for seed in config.seeds]
-    env = SeedVecEnv(makers, [environment_seed(seed) for seed in config.seeds])
-    known = getattr(config.sequence, "identity", ())
-    made: Any = env.envs[0]
-    if known and (other := differing_identity(made.identity, known)):
-        env.close()
-        raise ConfigError(f"the worlds are not those of the configuration: {other}")
-    return env
+    return SeedVecEnv(makers, [environment_seed(seed) for seed in config.seeds])
 
 
 def _without_empty_rows(config: RunConfig) -> Any:

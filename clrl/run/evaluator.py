@@ -21,7 +21,7 @@ import numpy as np
 from clrl.agents.randomness import EVALUATION, generator
 from clrl.config.evaluation import Evaluation
 from clrl.config.scores import MODES
-from clrl.envs.contract.answers import BrokenWorld
+from clrl.envs.contract.answers import BrokenWorld, number
 from clrl.envs.contract.shared import drawn_since, shared_states
 from clrl.run.simulators import Simulators
 
@@ -113,9 +113,8 @@ def evaluate(
         BrokenWorld: a world drew from a generator that all of the process shares. (The probe of a
             run looks at twenty steps; this at whole episodes.)
     """
-    rows = []
+    rows, before = [], shared_states()
     for task in tasks:
-        before = shared_states()
         episodes = _episodes(policy.seeds, task, step, how, unseen)
         for batch in _batches(episodes, simulators.together):
             # A third mode beside the two of `_episodes`: no draw of the policy is one of theirs.
@@ -249,10 +248,11 @@ def _success(value: Any) -> float | None:
     """Return a reported success as 0 or 1; None without one, NaN for what is no rate."""
     if value is None:
         return None
-    array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "biuf" or not 0 <= array.item() <= 1:
+    try:
+        rate = number(value, "success")
+    except BrokenWorld:
         return math.nan
-    return float(array.item() > 0)
+    return float(rate > 0) if 0 <= rate <= 1 else math.nan
 
 
 def _size(space: gym.Space) -> int:

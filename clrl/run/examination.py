@@ -13,11 +13,18 @@ from clrl.config.families.own import PER_SEED
 from clrl.config.run import RunConfig
 from clrl.config.schema import CONFIG_FILE
 from clrl.envs.contract.identity import differing_identity
-from clrl.envs.contract.probe import Numbers, differing_numbers, probe
+from clrl.envs.contract.probe import Numbers, probe
 from clrl.envs.makers import world_key
 from clrl.envs.sequence import TaskSequence
 from clrl.errors import ConfigError, DamagedData, said_as_config_error
-from clrl.results.reading import ALL, WORLDS_FILE, WorldNumbers, differing_worlds, read_worlds
+from clrl.results.reading import (
+    ALL,
+    WORLDS_FILE,
+    WorldNumbers,
+    differing_tasks,
+    differing_worlds,
+    read_worlds,
+)
 from clrl.run.checkpoint import write_file
 
 
@@ -51,25 +58,12 @@ def examine(config: RunConfig, sequences: Sequence[TaskSequence]) -> WorldNumber
     if sequences[0].worlds == "per_seed":
         return {str(seed): tasks for seed, tasks in zip(config.seeds, found, strict=True)}
     for seed, sequence, tasks in zip(config.seeds, sequences, found, strict=True):
-        _check_same(config.seeds[0], sequences[0], found[0], seed, sequence, tasks)
+        other = differing_identity(sequence.identity, sequences[0].identity)
+        if other := other or differing_tasks(tasks, found[0]):
+            raise ConfigError(
+                f"seed {seed} has other worlds than seed {config.seeds[0]}: {other}. {PER_SEED}"
+            )
     return {ALL: found[0]}
-
-
-def _check_same(
-    first: int,
-    expected: TaskSequence,
-    numbers: list[Numbers],
-    seed: int,
-    sequence: TaskSequence,
-    tasks: list[Numbers],
-) -> None:
-    """Raise ConfigError if a seed has other worlds than the first one."""
-    other = differing_identity(sequence.identity, expected.identity)
-    for task, pair in enumerate(zip(tasks, numbers, strict=True)):
-        if other is None and (text := differing_numbers(*pair)):
-            other = f"task {task} gives the {text}"
-    if other is not None:
-        raise ConfigError(f"seed {seed} has other worlds than seed {first}: {other}. {PER_SEED}")
 
 
 def check_worlds_of(directory: Path, worlds: WorldNumbers | None) -> None:

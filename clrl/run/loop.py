@@ -176,8 +176,8 @@ class Loop:
         name = self.name(task)
         state = {"task": task, "task_name": name, "step": step}
         files = [(TENSORS, pack(tensors)), (STATE, json.dumps(state).encode())]
-        digits = max(2, len(str(self.schedule.n_tasks - 1)))  # so that names sort as tasks do
-        write_directory(self.directory / "tasks" / f"{task:0{digits}d}-{_plain(name)}", files)
+        folder = f"{self.schedule.number(task)}-{_plain(name)}"
+        write_directory(self.directory / "tasks" / folder, files)
 
     def check(self, tensors: dict[str, Tensor], step: int) -> None:
         """Raise NonFinite, naming tensor, seed and task, before anything bad is saved."""

@@ -33,7 +33,7 @@ class WandbMirror:
         self._rows: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._run: Any = None
-        self._digits = max(2, len(str(config.sequence.schedule.n_tasks - 1)))
+        self._schedule = config.sequence.schedule
 
     def start(self) -> None:
         """Start the thread, if wandb was asked for."""
@@ -58,7 +58,7 @@ class WandbMirror:
         """Take rows of `metrics.jsonl`."""
         scalars: dict[str, Any] = {"step": rows[0]["step"]}
         for row in rows:
-            task = f"{row['task']:0{self._digits}d}-{row['task_name']}"
+            task = f"{self._schedule.number(row['task'])}-{row['task_name']}"
             for name in NUMBERS:
                 if _is_number(row.get(name)):
                     scalars[f"{row['mode']}/{name}/{task}/seed{row['seed']}"] = row[name]

@@ -14,6 +14,11 @@ class BrokenWorld(ValueError):
     """A world returned what it may not return; the message names the task and the field."""
 
 
+def in_words(error: Exception) -> str:
+    """Return an exception of somebody's code in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def read_reset(result: Any, where: str) -> tuple[Any, dict[str, Any]]:
     """Return observation and info of `reset`.
 

@@ -15,7 +15,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from clrl.envs.contract.answers import BrokenWorld
+from clrl.envs.contract.answers import BrokenWorld, in_words
 from clrl.envs.contract.identity import wrappers
 from clrl.envs.contract.shared import drawn_since, shared_generators_kept, shared_states
 from clrl.envs.sequence import MAX_EPISODE_STEPS, TaskSequence
@@ -40,8 +40,8 @@ def probe(
 
     Two fresh objects with the same seed take the same twenty actions, with a reset in between. Then
     one is put into the state of the other, through JSON, and both go on. Observations, rewards and
-    ends must be the same bits. The generators that
-    all of this process shares are left as they were.
+    ends must be the same bits. The generators that all of this process shares are left as they
+    were.
 
     Args:
         maker: makes the world.
@@ -70,8 +70,7 @@ def differing_numbers(one: Numbers, other: Numbers) -> str | None:
     Machines and versions of libraries differ in last bits, so that equal bits would be too much.
     The size of rewards, and of each number of observations, is their largest.
     """
-    optional = ("successes",) if "successes" in one and "successes" in other else ()
-    for what in ("ends", "rewards", *optional, "observations"):
+    for what in ("ends", "rewards", "successes", "observations"):
         a, b = (np.atleast_2d(np.array(numbers[what], float).T) for numbers in (one, other))
         if a.shape != b.shape:
             return f"{what} of {a.size} numbers instead of {b.size}"
@@ -176,7 +175,7 @@ def _compare(first: _Alone, second: _Alone) -> Numbers:
     except BrokenWorld:
         raise
     except Exception as error:  # the user's code, or what it showed
-        difference = " ".join(f"{type(error).__name__}: {error}".split())
+        difference = in_words(error)
     if difference:
         raise BrokenWorld(
             f"{where} cannot be continued: a new object, in which an episode after the first is "
@@ -218,8 +217,7 @@ def _call(where: str, what: str, call: Callable[[], Any]) -> Any:
     except BrokenWorld:
         raise
     except Exception as error:  # the user's code
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise BrokenWorld(f"{where}: {what} fails: {reason}") from error
+        raise BrokenWorld(f"{where}: {what} fails: {in_words(error)}") from error
 
 
 def _short(value: float) -> float:

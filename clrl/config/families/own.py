@@ -49,6 +49,11 @@ class OwnWorlds(SequenceConfig):
             )
         object.__setattr__(self, "name", self.name or self.usual_name)
 
+    def check_made(self, made: TaskSequence, what: str, hint: str = "") -> None:
+        """Raise ConfigError, naming what was made, unless these are the worlds that stand here."""
+        if self.identity and (other := differing_identity(made.identity, self.identity)):
+            raise ConfigError(f"{what} are not those of the configuration: {other}{hint}")
+
     @property
     def usual_name(self) -> str:
         """What the sequence is called if nobody gives it a name."""
@@ -101,12 +106,12 @@ class GymnasiumSequence(OwnWorlds):
 
     def make(self, seed: int, interleaved: bool = False) -> TaskSequence:
         """Return the sequence of a seed's worlds: the same for all."""
-        try:
-            return registered_worlds(
+        with said_as_config_error():
+            made = registered_worlds(
                 self.worlds, self.steps_per_task, self.tasks, interleaved, **self.told
             )
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+        self.check_made(made, "the worlds")
+        return made
 
 
 @dataclass(frozen=True)
@@ -134,11 +139,8 @@ class FunctionSequence(OwnWorlds):
     def make(self, seed: int, interleaved: bool = False) -> TaskSequence:
         """Return the sequence that the function makes for a seed."""
         sequence = call_world(self.function, seed)
-        if other := differing_identity(sequence.identity, self.identity or sequence.identity):
-            raise ConfigError(
-                f"the worlds that {self.function} makes for seed {seed} are not those of the "
-                f"configuration: {other}. {PER_SEED}"
-            )
+        what = f"the worlds that {self.function} makes for seed {seed}"
+        self.check_made(sequence, what, f". {PER_SEED}")
         made = {**said_by(sequence), "interleaved": sequence.interleaved}
         made |= {"name": sequence.name or self.usual_name, "identity": self.identity}
         for key, value in {**vars(self), "interleaved": interleaved}.items():

@@ -265,7 +265,8 @@ def test_lines_are_those_that_a_run_writes() -> None:
 
 
 def numbers_of(reward: float) -> dict[str, list[Any]]:
-    return {"observations": [[0.0], [1.0]], "rewards": [0.0, reward], "ends": [0, 0]}
+    return {"observations": [[0.0], [1.0]], "rewards": [0.0, reward], "ends": [0, 0],
+            "successes": [-1.0]}  # fmt: skip
 
 
 @pytest.mark.parametrize(

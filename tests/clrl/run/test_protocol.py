@@ -24,6 +24,7 @@ from clrl.config.evaluation import Evaluation
 from clrl.config.families import MetaWorldSequence
 from clrl.config.placement import PlacementConfig
 from clrl.config.run import RunConfig, run_type
+from clrl.envs.schedule import Schedule
 from clrl.errors import ConfigError
 from clrl.run import protocol
 from clrl.run.builder import load_policy, load_trained
@@ -299,7 +300,7 @@ def test_snapshots_sort_as_tasks_do(n_tasks: int, last: str, tmp_path: Path) -> 
     names = [f"t{task}" for task in range(n_tasks)]
     written: list[str] = []
     self = SimpleNamespace(
-        schedule=SimpleNamespace(n_tasks=n_tasks, names=names), directory=tmp_path,
+        schedule=Schedule(names, 1), directory=tmp_path,
         trained=SimpleNamespace(policy_state=dict), check=lambda tensors, step: None,
         name=names.__getitem__,
     )  # fmt: skip

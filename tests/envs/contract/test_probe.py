@@ -212,7 +212,7 @@ def test_an_object_is_given_once() -> None:
 def test_numbers_agree_to_a_ten_thousandth_of_their_size(
     what: str, change: Any, text: str | None
 ) -> None:
-    one: dict[str, list[Any]] = {"rewards": [2.0, 0.0] * 5, "ends": [0] * 10}
+    one: dict[str, list[Any]] = {"rewards": [2.0, 0.0] * 5, "ends": [0] * 10, "successes": []}
     one["observations"] = [[1e6, 1e-5 * row] for row in range(10)]
     other = {key: list(values) for key, values in one.items()}
     other[what][0] = (np.array(other[what][0]) + change).tolist()
