@@ -42,10 +42,11 @@ def measured_groups(runs: Iterable[RunData]) -> list[Group]:
 
 def fits(run: RunData, groups: Sequence[Group]) -> bool:
     """Return whether a run would be a reference of a group, if it were all there."""
-    return is_reference(run) and any(
-        same_world(group.runs[0], task, run, 0) and not mismatches(group, task, alone(run))
-        for group in groups
-        for task in range(len(group.tasks))
+    if not is_reference(run):
+        return False
+    candidates = [alone(run)]
+    return any(
+        closest(group, task, candidates) for group in groups for task in range(len(group.tasks))
     )
 
 
