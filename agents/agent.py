@@ -23,6 +23,7 @@ from clrl.agents.acting import Acting
 from clrl.agents.learner import Parity
 from clrl.agents.methods.base import Method, own_copy
 from clrl.agents.methods.finetuning import Finetuning
+from clrl.agents.native.path import Engine, Update, UpdatePath
 from clrl.agents.randomness import Streams, check_seeds
 from clrl.agents.settings.device import check_device
 from clrl.agents.settings.fields import check_value, whole_number
@@ -75,6 +76,8 @@ class Agent(Acting, BaseAlgorithm):
         device: as in SB3.
         spaces: what to read and write where there is no environment.
         parity: "original" reproduces what is taken for defects of the published code.
+        update: "native" takes gradients by compiled code and "torch" by autograd; "auto" is native
+            where it is right and can be had (`agent.native` says which, and why).
         **overrides: single settings.
 
     Raises:
@@ -85,6 +88,7 @@ class Agent(Acting, BaseAlgorithm):
     """
 
     settings_class: ClassVar[type]
+    engine_class: ClassVar[type[Engine] | None] = None
     counters: ClassVar[tuple[str, ...]] = (*Acting.counters, "_episode_num")
 
     def __init__(
@@ -99,6 +103,7 @@ class Agent(Acting, BaseAlgorithm):
         device: torch.device | str = "auto",
         spaces: TaskSpaces | None = None,
         parity: Parity = "clean",
+        update: Update = "auto",
         **overrides: Any,
     ):
         self.parity = check_value(parity, Parity, "parity")
@@ -126,6 +131,7 @@ class Agent(Acting, BaseAlgorithm):
         self.ended, self.acts_only = [], False
         self.report: dict[str, Tensor] = {}
         self._setup_model()
+        self.native = UpdatePath(update, self.engine_class, self)
 
     def _choose_settings(self, given: Any, overrides: dict[str, Any]) -> Any:
         """Return the learner's settings, checked against method and sequence."""
@@ -155,6 +161,10 @@ class Agent(Acting, BaseAlgorithm):
         self.spaces.check_same_tasks(sb3.spaces_of(wrapped, self.method.interleaved))
         self.n_envs = self.n_seeds
         super().set_env(wrapped, force_reset)
+
+    def engine(self, batch: Any = None) -> Any:
+        """Return what computes gradients without autograd; None, where nothing does."""
+        return self.native.engine(self, batch)
 
     @abstractmethod
     def build(self) -> None:

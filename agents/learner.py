@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from clrl.agents.networks.adam import FlatParameters, seed_norms
 from clrl.agents.networks.distributions import Categorical, Gaussian
 from clrl.agents.networks.heads import rest_heads
-from clrl.agents.networks.layers import Recorder, recorders
+from clrl.agents.networks.layers import Recorder, keeping_hidden, recorders
 from clrl.agents.tasks import Tasks
 
 MEASURE_EVERY = 1_000
@@ -190,14 +190,14 @@ class Learner(Tasks):
         Returns:
             the losses [S] of every part, and "penalty" [S] where the method has one.
         """
-        losses = self.losses(self.prepare(self.method.mix(batch)))
+        losses = self.gradients_of(self.prepare(self.method.mix(batch)))
         penalty = self.method.penalty()
-        if penalty is not None:
-            losses["penalty"] = penalty
         if self.n_updates % MEASURE_EVERY == 0:
-            self.measure_gradients(losses)
-        else:
-            self.take_gradients(losses)
+            self.measure_gradients(penalty)
+        if penalty is not None:
+            losses["penalty"] = penalty.detach()
+            if penalty.requires_grad:
+                self.add_gradients(penalty)
         self.method.adjust_gradients()
         self.clip_gradients()
         for optimizer in self.optimizers.values():
@@ -205,6 +205,46 @@ class Learner(Tasks):
         self.after_step()
         self.method.after_step()
         self.n_updates += 1
+        return losses
+
+    def engine(self, batch: Any = None) -> Any:
+        """Return what computes gradients without autograd; None, where nothing does.
+
+        Args:
+            batch: that is to be computed.
+        """
+        return None
+
+    def gradients_of(
+        self,
+        batch: Any,
+        into: Mapping[str, Tensor] | None = None,
+        hidden: dict[str, list[Tensor]] | None = None,
+    ) -> dict[str, Tensor]:
+        """Put the gradients of the losses on a batch into every optimizer's `grad`.
+
+        Compiled code does it where it is right (`agents/native`), else `losses` and autograd.
+
+        Args:
+            batch: from `prepare`.
+            into: where the gradients go instead, {part: tensor like the optimizer's `grad`}; parts
+                that are not named get none.
+            hidden: gets the hidden layers' activations of each part's own pass (policy at s, value,
+                each critic at (s, a)), from before any step: {part: [*lead, B, units] per layer}.
+                Asking changes no bit.
+
+        Returns:
+            the losses {part: [S]}.
+        """
+        engine = self.engine(batch)
+        if engine is not None:
+            found: dict[str, Tensor] = engine.gradients_of(self, batch, into, hidden)
+            return found
+        with keeping_hidden(self.modules() if hidden is not None else {}) as passes:
+            losses = self.losses(batch)
+        if hidden is not None:
+            hidden.update(passes)
+        self.take_gradients(losses, into)
         return {name: loss.detach() for name, loss in losses.items()}
 
     def clip_gradients(self) -> None:
@@ -213,29 +253,41 @@ class Learner(Tasks):
             for optimizer in self.optimizers.values():
                 optimizer.clip(self.max_grad_norm)
 
-    def measure_gradients(self, losses: dict[str, Tensor]) -> None:
-        """Take gradients and set `gradient_norms`; the gradients are the same."""
-        penalty = losses.get("penalty")
-        pulls = {} if penalty is None else self.method.penalty_gradients(penalty)
-        self.take_gradients(losses)
-        inside = penalty is not None and penalty.requires_grad
-        total, names = self.gradients(), self.protected_parameters()
-        own = [total[name] - pulls[name] if inside else total[name] for name in names]
-        self.gradient_norms = {"gradient/rl": seed_norms(own)}
-        if pulls:
+    def measure_gradients(self, penalty: Tensor | None) -> None:
+        """Set `gradient_norms`, of the learner's own gradients and of a penalty's to come."""
+        own = self.gradients()
+        names = list(self.protected_parameters())
+        self.gradient_norms = {"gradient/rl": seed_norms([own[name] for name in names])}
+        if penalty is not None:
+            pulls = self.method.penalty_gradients(penalty)
             self.gradient_norms["gradient/penalty"] = seed_norms(list(pulls.values()))
 
-    def take_gradients(self, losses: dict[str, Tensor]) -> None:
-        """Put the gradients of summed losses into every optimizer's `grad`."""
+    def add_gradients(self, penalty: Tensor) -> None:
+        """Add the gradients of a penalty with a graph, summed over seeds."""
         slots = [slot for o in self.optimizers.values() for slot in o.parameters.gradient_slots]
+        pulls = torch.autograd.grad(
+            penalty.sum(), [parameter for parameter, _ in slots], allow_unused=True
+        )
+        pairs = [
+            (view, pull) for (_, view), pull in zip(slots, pulls, strict=True) if pull is not None
+        ]
+        torch._foreach_add_([view for view, _ in pairs], [pull for _, pull in pairs])
+
+    def take_gradients(
+        self, losses: dict[str, Tensor], into: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Put the gradients of losses, summed over seeds, into every `grad`, or into `into`."""
+        parts = self.optimizers if into is None else into
+        owners = {part: self.optimizers[part].parameters for part in parts}
+        slots = [slot for owner in owners.values() for slot in owner.gradient_slots]
+        parameters, views = [p for p, _ in slots], [view for _, view in slots]
+        if into is not None:
+            views = [v for part, owner in owners.items() for v in owner.views(into[part]).values()]
         sources = [loss for loss in losses.values() if loss.requires_grad]
         gradients = torch.autograd.grad(
-            sources,
-            [parameter for parameter, _ in slots],
-            [torch.ones_like(loss) for loss in sources],
-            materialize_grads=True,
+            sources, parameters, [torch.ones_like(loss) for loss in sources], materialize_grads=True
         )
-        torch._foreach_copy_([view for _, view in slots], gradients)
+        torch._foreach_copy_(views, gradients)
 
     def task_ids(self, task: int | Tensor, like: Tensor) -> Tensor:
         """Return a batch's task ids as they are stored, in the shape of `like` [S, B]."""

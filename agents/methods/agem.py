@@ -69,19 +69,16 @@ class AGEM(Method):
             return
         learner = self.learner
         rows = memory.draw(self.state, self.memory_batch_size, learner.generators(METHOD))
-        losses = learner.losses(learner.batch_of(rows, METHOD))
-        slots = [
-            slot
-            for part in learner.network_parts
-            for slot in learner.optimizers[part].parameters.gradient_slots
+        parts = {part: learner.optimizers[part] for part in learner.network_parts}
+        into = {part: torch.empty_like(optimizer.grad) for part, optimizer in parts.items()}
+        learner.gradients_of(learner.batch_of(rows, METHOD), into)
+        reference = [
+            view for part, o in parts.items() for view in o.parameters.views(into[part]).values()
         ]
-        reference = torch.autograd.grad(
-            [losses[part] for part in learner.network_parts],
-            [parameter for parameter, _ in slots],
-            [torch.ones_like(losses[part]) for part in learner.network_parts],
-            materialize_grads=True,
-        )
-        violated = project([gradient for _, gradient in slots], reference)
+        gradients = [
+            view for optimizer in parts.values() for _, view in optimizer.parameters.gradient_slots
+        ]
+        violated = project(gradients, reference)
         self.state["updates"] += 1
         self.state["violations"] += violated
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
@@ -190,15 +190,19 @@ class Core(nn.Module):
             SeedLinear(lead, a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
         )
         self.norm = SeedLayerNorm(lead, hidden[0]) if layer_norm else None
+        self.kept: list[Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the last hidden layer."""
+        trains = torch.is_grad_enabled() and next(self.parameters()).requires_grad
         for position, layer in enumerate(self.layers):
             x = layer(x)
             if position == 0 and self.norm is not None:
                 x = torch.tanh(self.norm(x))
             else:
                 x = self.activation(x)
+            if self.kept is not None and trains:
+                self.kept.append(x.detach())
         return x
 
 
@@ -233,6 +237,12 @@ class HeadedNetwork(nn.Module):
         self.core = Core(lead, inputs, hidden, layer_norm, activation)
         self.head = SeedLinear(lead, hidden[-1], outputs * heads)
 
+    @property
+    def widths(self) -> list[int]:
+        """Units of the input and of every hidden layer."""
+        layers = [layer for layer in self.core.layers if isinstance(layer, SeedLinear)]
+        return [layers[0].weight.shape[-1], *(layer.weight.shape[-2] for layer in layers)]
+
     def initialise(self, rngs: Sequence[np.random.Generator], head_fan_out: int) -> None:
         """Draw all weights as Keras does, each seed from its own generator."""
         for layer in self.core.layers:
@@ -258,6 +268,25 @@ class HeadedNetwork(nn.Module):
         index = task.view(task.shape[0], *[1] * (len(self.lead) - 1), -1, 1, 1)
         index = index.expand(*every.shape[:-2], 1, self.outputs)
         return every.gather(-2, index).squeeze(-2)
+
+
+@contextlib.contextmanager
+def keeping_hidden(networks: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Tensor]]]:
+    """Keep the activations of the passes that train each network's core, {name: one per layer}."""
+    cores: dict[str, Core] = {}
+    for name, network in networks.items():
+        if isinstance(core := getattr(network, "core", None), Core):
+            cores[name] = core
+    kept: dict[str, list[Tensor]] = {name: [] for name in cores}
+    for name, core in cores.items():
+        core.kept = kept[name]
+    try:
+        yield kept
+    finally:
+        for core in cores.values():
+            core.kept = None
+        for name in [name for name, passes in kept.items() if not passes]:
+            del kept[name]
 
 
 Recorder = SeedLinear | SeedLayerNorm | SeedBias

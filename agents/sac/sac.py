@@ -15,14 +15,13 @@ from clrl.agents.learner import NonFinite, report_names
 from clrl.agents.networks.adam import Clock, FlatParameters, SeedAdam
 from clrl.agents.networks.distributions import Gaussian
 from clrl.agents.networks.layers import HeadedNetwork, frozen, full_precision
+from clrl.agents.sac.engine import SACEngine
 from clrl.agents.sac.exploration import BestReturn
 from clrl.agents.sac.policy import LogAlpha, squash, target_entropy
 from clrl.agents.sac.popart import PopArt, rescale
 from clrl.agents.sac.replay import Batch, ReplayBuffer, ReservoirBuffer
 from clrl.agents.sac.settings import SACSettings
 from clrl.agents.transition import Transition
-
-LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 
 
 class ContinualSAC(Agent):
@@ -46,6 +45,8 @@ class ContinualSAC(Agent):
 
     name: ClassVar[str] = "sac"
     settings_class: ClassVar[type] = SACSettings
+    engine_class: ClassVar[type] = SACEngine
+    log_std_range: ClassVar[tuple[float, float]] = (-20.0, 2.0)
     settings: SACSettings
 
     def build(self) -> None:
@@ -119,12 +120,19 @@ class ContinualSAC(Agent):
 
     def action_distribution(self, features: Tensor, task: int | Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log standard deviation of the action before squashing."""
-        mean, log_std = self.actor(self.with_task(features, task), task).chunk(2, dim=-1)
-        return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
+        return self._split(self.actor(self.with_task(features, task), task))
+
+    def _split(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_std = outputs.chunk(2, dim=-1)
+        return mean, log_std.clamp(*self.log_std_range)
 
     def output_distributions(self, batch: Batch) -> Gaussian:
         """Return the policy's Gaussian at the batch's observations."""
-        mean, log_std = self.action_distribution(batch.obs, batch.task)
+        engine = self.engine(batch) if self.actor.head.tape is None else None
+        if engine is None:
+            mean, log_std = self.action_distribution(batch.obs, batch.task)
+        else:
+            mean, log_std = self._split(engine.policy(self, batch.obs, batch.task))
         return Gaussian(mean, log_std.exp(), squash=True)
 
     def prepare(self, batch: Batch) -> Batch:
@@ -137,7 +145,8 @@ class ContinualSAC(Agent):
         """
         if not self.settings.popart:
             return batch
-        target = self._soft_target(batch)
+        engine = self.engine(batch)
+        target = self._soft_target(batch) if engine is None else engine.targets(self, batch)
         original = self.parity == "original"
         seen = self.popart.normalise(target, batch.task) if original else target
         units = self.popart.update(seen, batch.task)
@@ -232,6 +241,10 @@ class ContinualSAC(Agent):
         self, features: np.ndarray, task: int | Tensor, noise: np.ndarray
     ) -> np.ndarray:
         """Return the squashed policy's actions [S, K, A] for features [S, K, D]."""
+        engine = self.engine()
+        if engine is not None:
+            actions: np.ndarray = engine.act(self, features, task, noise)
+            return actions
         x = torch.from_numpy(features).to(self.device)
         mean, log_std = self.action_distribution(x, task)
         u = torch.addcmul(mean, log_std.exp(), torch.from_numpy(noise).to(self.device))

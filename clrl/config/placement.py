@@ -21,6 +21,9 @@ class PlacementConfig:
     matmul: Literal["auto", "default", "onednn"] = "auto"
     """CPU matrix product; auto: oneDNN's on AMD processors for batches from 128 and layers from 256
     on, if it computes in full precision there, and else torch's own."""
+    update: Literal["auto", "native", "torch"] = "auto"
+    """What takes the gradients: native is code compiled for CPUs, torch has autograd; auto: native
+    where it is right and can be had, or what CLRL_UPDATE says."""
 
     def __post_init__(self) -> None:
         checked(self, "placement")

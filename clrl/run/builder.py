@@ -62,7 +62,7 @@ def _build_agent(kind: type[Agent], config: RunConfig, env: VecEnv | None) -> Tr
     with said_as_config_error():
         agent = kind(
             env or _worlds(config), config.method, _without_empty_rows(config), seeds=config.seeds,
-            parity=config.parity, device=config.placement.device,
+            parity=config.parity, device=config.placement.device, update=config.placement.update,
         )  # fmt: skip
         return AgentOnWorlds(agent)
 

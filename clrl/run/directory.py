@@ -105,6 +105,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
             "CPU": r.get("cpu_capability"),
             "device": r.get("device"),
             "matmul": r.get("matmul", now.get("matmul")),
+            "update": r.get("update", "torch"),
         }
         for r in (before, now)
     )

@@ -13,6 +13,7 @@ import torch
 
 from clrl import errors
 from clrl.agents.learner import Learner, NonFinite
+from clrl.agents.native.path import UpdatePath
 from clrl.agents.settings.fields import plain_values
 from clrl.config.evaluation import Evaluation
 from clrl.config.run import RunConfig
@@ -206,6 +207,7 @@ def _facts(
         compute.use_matmul(matmul := kept if on_cpu else "default")
     facts = machine(device) | {"threads": torch.get_num_threads()}
     facts["matmul"] = matmul or compute.chosen_matmul()
+    facts |= _update(before, checkpoint, learner)
     if checkpoint is not None and (changes := differences(before, facts)):
         warnings.warn(f"going on, but not bit for bit: {', '.join(changes)}", stacklevel=2)
         facts["resumed_inexact"] = True
@@ -214,13 +216,23 @@ def _facts(
     return facts
 
 
+def _update(before: dict[str, Any], checkpoint: Checkpoint | None, learner: Any) -> dict[str, Any]:
+    """Return which code takes the gradients, and why: what the run began with, if it can be."""
+    native: UpdatePath | None = getattr(learner, "native", None)
+    if native is None:
+        return {"update": "torch", "update_reason": "this learner has autograd only"}
+    if checkpoint is not None:  # runs that do not say were made before there was another
+        native.go_on(before.get("update", "torch"), learner)
+    return {"update": native.path, "update_reason": native.reason}
+
+
 def _where(facts: dict[str, Any]) -> str:
     """Return the first line of a log: what computes, and how."""
     device, threads = facts["device"], facts["threads"]
     model = facts["gpu"] or facts["processor"]
     return (
         f"device {device} ({model}), {threads} thread{'s' * (threads != 1)}, "
-        f"matrix product {facts['matmul']}"
+        f"matrix product {facts['matmul']}, update {facts['update']} ({facts['update_reason']})"
     )
 
 

@@ -35,6 +35,8 @@ MADE_ANEW = {
     "_cached": "derived from the method's state",
     "_report": "derived from the method's state",
     "_masks": "derived from the method's state",
+    "_engine": "addresses of networks and gradients, for compiled code",
+    "_warned": "what was said already",
     "_places": "derived from the buffer's contents",
 }
 """Attributes that may differ right after restoring: derived, or of one update or step."""

@@ -53,7 +53,7 @@ def test_the_means_start_as_the_weights_of_fine_tuning_and_parameters_double() -
 
 def test_without_variance_the_network_is_the_plain_one_bit_for_bit() -> None:
     agent = agent_of(VCL(initial_log_variance=-300.0))
-    plain = sac(seeds=SEEDS, hidden_sizes=(32, 32))
+    plain = sac(seeds=SEEDS, hidden_sizes=(32, 32), update="torch")
     for deterministic in (True, False):
         noise = np.random.default_rng(1).standard_normal((2, 4, 2)).astype(np.float32)
         expected = plain.act(OBS, deterministic, noise)
@@ -171,7 +171,7 @@ def test_deterministic_actions_use_the_means_and_others_a_draw_for_each_call() -
     first, second = agent.act(OBS, mode, noise), agent.act(OBS, mode, noise)
     assert np.array_equal(first[:, mode], second[:, mode])
     assert (first[:, ~mode] != second[:, ~mode]).all()
-    plain = sac(seeds=SEEDS, hidden_sizes=(32, 32))  # has the same means
+    plain = sac(seeds=SEEDS, hidden_sizes=(32, 32), update="torch")  # has the same means
     assert np.array_equal(first[:, mode], plain.act(OBS[:, mode], True))
 
 

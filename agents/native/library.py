@@ -1,0 +1,126 @@
+"""The compiled update of this processor, found or made once per process, and its structures."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from pathlib import Path
+
+import torch
+
+from clrl.agents.native import build
+
+MAX_LAYERS = 8
+Pointer = ctypes.c_void_p
+_KINDS = {"AVX512": "avx512", "AVX2": "avx2"}
+"""What torch calls what a processor can do, and we."""
+
+
+class CNetwork(ctypes.Structure):
+    """`Network` of source/network.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_int32) for name in ("layers", "inputs", "outputs", "heads")),
+        *((name, ctypes.c_int32) for name in ("normed", "activation")),
+        *((name, ctypes.c_float) for name in ("slope", "epsilon")),
+        ("units", ctypes.c_int32 * MAX_LAYERS),
+        *((name, ctypes.c_int64 * MAX_LAYERS) for name in ("weight", "bias")),
+        *((name, ctypes.c_int64) for name in ("gain", "shift", "head_weight", "head_bias")),
+        *((name, Pointer) for name in ("values", "gradients")),
+    ]
+
+
+class CRows(ctypes.Structure):
+    """`Rows` of source/network.h."""
+
+    _fields_ = [("at", Pointer), ("seed", ctypes.c_int64), ("row", ctypes.c_int64)]
+
+
+class CNetworkCall(ctypes.Structure):
+    """`NetworkCall` of source/network.h."""
+
+    _fields_ = [
+        ("net", CNetwork),
+        ("rows", ctypes.c_int32),
+        ("task", ctypes.c_int32),
+        ("task_ids", Pointer),
+        ("inputs", CRows),
+        ("outputs", Pointer),
+        ("d_outputs", Pointer),
+    ]
+
+
+class CSac(ctypes.Structure):
+    """`Sac` of source/sac.h."""
+
+    _fields_ = [
+        *((name, CNetwork) for name in ("actor", "critic", "target")),
+        *((name, ctypes.c_int32) for name in ("features", "actions", "tasks")),
+        *((name, ctypes.c_float) for name in ("gamma", "target_entropy")),
+        *((name, ctypes.c_float) for name in ("log_std_min", "log_std_max")),
+        *((name, Pointer) for name in ("log_alpha", "d_log_alpha", "popart_mean", "popart_scale")),
+        *((name, ctypes.c_int32) for name in ("rows", "task")),
+        ("task_ids", Pointer),
+        *((name, CRows) for name in ("obs", "action", "reward", "next_obs", "done")),
+        *((name, CRows) for name in ("noise", "next_noise")),
+        *((name, Pointer) for name in ("given", "losses")),
+        ("hidden", (Pointer * MAX_LAYERS) * 2),
+    ]
+
+
+class Unavailable(Exception):
+    """There is no compiled update for this process; the message says why."""
+
+
+def processor() -> str:
+    """Return what this processor can do: "avx512" or "avx2".
+
+    Raises:
+        Unavailable: neither.
+    """
+    capability = torch.backends.cpu.get_cpu_capability()
+    if capability not in _KINDS:
+        raise Unavailable(f"the processor ({capability}) is not x86-64 with AVX2 and FMA")
+    return _KINDS[capability]
+
+
+def library() -> ctypes.CDLL:
+    """Return the compiled update: of the installation, of the cache, or compiled now.
+
+    Raises:
+        Unavailable: there is none, and none can be made.
+    """
+    found = _library(processor())
+    if isinstance(found, str):
+        raise Unavailable(found)
+    return found
+
+
+@functools.cache
+def _library(kind: str) -> ctypes.CDLL | str:
+    """Return the library, or why there is none."""
+    for path in Path(__file__).parent.glob(f"_update_{kind}.*"):
+        if (found := _opened(path, kind)) is not None:
+            return found
+    cached = build.cached(kind)
+    if cached is not None and (found := _opened(cached, kind)) is not None:
+        return found
+    try:
+        made = build.compile_into_cache(kind)
+    except build.CannotCompile as error:
+        return str(error)
+    return _opened(made, kind) or f"the compiled update {made.name} cannot be loaded"
+
+
+def _opened(path: Path, kind: str) -> ctypes.CDLL | None:
+    """Return a library, None if it cannot be loaded or comes from other sources."""
+    try:
+        found = ctypes.CDLL(str(path))
+        found.key.restype = ctypes.c_char_p
+        if found.key().decode() != build.key(kind):
+            return None
+    except (OSError, AttributeError):
+        return None
+    for function in (found.network_scratch, found.sac_scratch):
+        function.restype = ctypes.c_int64
+    return found

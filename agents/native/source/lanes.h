@@ -1,0 +1,122 @@
+/* A register of floats, 8 with AVX2 and 16 with AVX-512, and what is computed on one.
+
+   Every bit is the same on both: an element's result depends on no other element, a sum over a row
+   goes through sixteen partial sums in one order, and nothing is left to the compiler: it may not
+   fuse a product with a sum (-ffp-contract=off); where that is wanted it is written `fma`. */
+#pragma once
+#include <immintrin.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+typedef __m512 lanes;
+typedef int32_t ints __attribute__((vector_size(64)));
+#define fma _mm512_fmadd_ps /* fma(a, b, c) = a * b + c, rounded once */
+#elif defined(__AVX2__) && defined(__FMA__)
+typedef __m256 lanes;
+typedef int32_t ints __attribute__((vector_size(32)));
+#define fma _mm256_fmadd_ps
+#else
+#error "needs AVX2 and FMA, or AVX-512"
+#endif
+enum { LANES = sizeof(lanes) / sizeof(float), PARTS = 16 / LANES };
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE lanes load(const float *from) {
+    lanes x;
+    memcpy(&x, from, sizeof x);
+    return x;
+}
+INLINE void store(float *to, lanes x) { memcpy(to, &x, sizeof x); }
+INLINE lanes all(float x) { return x - (lanes){}; }
+/* The first n floats, zeros after them. */
+INLINE lanes load_some(const float *from, int n) {
+    float x[LANES] = {0};
+    if (n > 0) memcpy(x, from, sizeof(float) * (n < LANES ? n : LANES));
+    return load(x);
+}
+INLINE lanes pick(ints where, lanes yes, lanes no) {
+    return (lanes)(((ints)yes & where) | ((ints)no & ~where));
+}
+/* NaN stays NaN, in this order of arguments. */
+INLINE lanes at_most(lanes x, float bound) { return pick(x > all(bound), all(bound), x); }
+INLINE lanes at_least(lanes x, float bound) { return pick(x < all(bound), all(bound), x); }
+
+/* A row's length in memory: rows are padded with zeros to multiples of 16. */
+INLINE int padded(int n) { return (n + 15) & ~15; }
+
+INLINE float total(const lanes part[PARTS]) {
+    float x[16];
+    memcpy(x, part, sizeof x);
+    for (int half = 8; half; half /= 2)
+        for (int i = 0; i < half; i++) x[i] += x[i + half];
+    return x[0];
+}
+/* Sums over padded rows. */
+INLINE float sum(const float *x, int n) {
+    lanes part[PARTS] = {0};
+    for (int j = 0; j < n; j += 16)
+        for (int p = 0; p < PARTS; p++) part[p] += load(x + j + p * LANES);
+    return total(part);
+}
+INLINE float dot(const float *x, const float *y, int n) {
+    lanes part[PARTS] = {0};
+    for (int j = 0; j < n; j += 16)
+        for (int p = 0; p < PARTS; p++)
+            part[p] = fma(load(x + j + p * LANES), load(y + j + p * LANES), part[p]);
+    return total(part);
+}
+
+/* e^x to 1e-7 (relative): x = n log 2 + r, and a polynomial in r (Cephes, expf.c). */
+INLINE lanes exp_of(lanes x) {
+    const lanes shift = all(12582912.0f); /* 1.5 * 2^23: adding it rounds to a whole number */
+    lanes clamped = at_least(at_most(x, 88.0f), -87.0f);
+    lanes n = fma(clamped, all(1.44269504088896341f), shift) - shift;
+    lanes r = fma(n, all(-0.693359375f), clamped);
+    r = fma(n, all(2.12194440e-4f), r);
+    lanes p = all(1.9875691500e-4f);
+    p = fma(p, r, all(1.3981999507e-3f));
+    p = fma(p, r, all(8.3334519073e-3f));
+    p = fma(p, r, all(4.1665795894e-2f));
+    p = fma(p, r, all(1.6666665459e-1f));
+    p = fma(p, r, all(5.0000001201e-1f));
+    p = fma(p, r * r, r) + 1.0f;
+    ints power = (__builtin_convertvector(n, ints) + 127) << 23;
+    lanes y = p * (lanes)power;
+    y = pick(x > all(88.7f), all(INFINITY), y);
+    return pick(x < all(-87.3f), all(0.0f), y);
+}
+/* log(1 + x) for x in 0..1, to 1e-7 (relative): 2 artanh(x / (2 + x)) as a series. */
+INLINE lanes log1p_of(lanes x) {
+    lanes s = x / (x + 2.0f), q = s * s, p = all(1.0f / 15.0f);
+    p = fma(p, q, all(1.0f / 13.0f));
+    p = fma(p, q, all(1.0f / 11.0f));
+    p = fma(p, q, all(1.0f / 9.0f));
+    p = fma(p, q, all(1.0f / 7.0f));
+    p = fma(p, q, all(1.0f / 5.0f));
+    p = fma(p, q, all(1.0f / 3.0f));
+    return 2.0f * fma(s * q, p, s);
+}
+/* tanh to 2e-7 (relative): the rational approximation of Eigen (MathFunctionsImpl.h) and XLA. */
+INLINE lanes tanh_of(lanes x) {
+    x = at_least(at_most(x, 7.90531110763549805f), -7.90531110763549805f);
+    lanes q = x * x, p = all(-2.76076847742355e-16f), d = all(1.19825839466702e-06f);
+    p = fma(p, q, all(2.00018790482477e-13f));
+    p = fma(p, q, all(-8.60467152213735e-11f));
+    p = fma(p, q, all(5.12229709037114e-08f));
+    p = fma(p, q, all(1.48572235717979e-05f));
+    p = fma(p, q, all(6.37261928875436e-04f));
+    p = fma(p, q, all(4.89352455891786e-03f));
+    d = fma(d, q, all(1.18534705686654e-04f));
+    d = fma(d, q, all(2.26843463243900e-03f));
+    d = fma(d, q, all(4.89352518554385e-03f));
+    return x * p / d;
+}
+/* log(1 + e^x), for any x. */
+INLINE lanes softplus(lanes x) {
+    ints positive = x > all(0.0f);
+    lanes size = pick(positive, x, -x);
+    return pick(positive, x, all(0.0f)) + log1p_of(exp_of(-size));
+}

@@ -1,0 +1,187 @@
+/* Losses and gradients of soft actor-critic: `losses` of agents/sac/sac.py, seed by seed. */
+#pragma once
+#include "network.h"
+
+typedef struct {
+    Network actor, critic, target; /* critics are twins: copies 2 seed and 2 seed + 1 */
+    int32_t features, actions, tasks; /* tasks: entropy coefficients of a seed, 1 for all tasks or one each */
+    float gamma, target_entropy, log_std_min, log_std_max;
+    const float *log_alpha; /* [seeds, tasks] */
+    float *d_log_alpha;
+    const float *popart_mean, *popart_scale; /* [seeds, heads] of the critics, or NULL */
+    int32_t rows, task;      /* of the batch: rows per seed, and the task of all of them, or: */
+    const int64_t *task_ids; /* [seeds, rows] */
+    Rows obs, action, reward, next_obs, done, noise, next_noise;
+    const float *given; /* [seeds, rows], what the critics are to predict, or NULL */
+    float *losses;      /* [seeds, 3]: actor, critics, entropy coefficient */
+    float *hidden[2][MAX_LAYERS]; /* gets actor's and critics' activations at (s, a), [copies, rows, units], or NULL */
+} Sac;
+
+typedef struct { /* memory for one seed at a time */
+    Pass actor, critic[2], target;
+    Bench bench;
+    float *out, *d_out, *inputs, *action, *spread, *log_prob, *q[2], *d_q[2], *d_action[2], *to_predict, *alpha;
+    float *gathered[3];
+} SacScratch;
+
+static SacScratch make_sac_scratch(Arena *arena, const Sac *sac) {
+    int rows = sac->rows, numbers = padded(rows * sac->actions);
+    SacScratch s;
+    s.actor = make_pass(arena, &sac->actor, rows);
+    for (int k = 0; k < 2; k++) s.critic[k] = make_pass(arena, &sac->critic, 2 * rows);
+    s.target = make_pass(arena, &sac->target, rows);
+    s.bench = make_bench(arena, 3, (const Network *[]){&sac->actor, &sac->critic, &sac->target}, 2 * rows);
+    s.out = floats(arena, 2 * numbers + 32);
+    s.d_out = floats(arena, 2 * numbers + 32);
+    s.inputs = floats(arena, (int64_t)2 * rows * sac->critic.inputs);
+    s.action = floats(arena, numbers);
+    s.spread = floats(arena, numbers);
+    for (int k = 0; k < 2; k++) s.d_action[k] = floats(arena, rows * padded(sac->actions));
+    for (int i = 0; i < 3; i++) s.gathered[i] = floats(arena, numbers);
+    s.log_prob = floats(arena, rows);
+    s.to_predict = floats(arena, rows);
+    s.alpha = floats(arena, sac->tasks);
+    for (int k = 0; k < 2; k++) s.q[k] = floats(arena, 2 * rows), s.d_q[k] = floats(arena, 2 * rows);
+    return s;
+}
+INLINE Tasks tasks_of(const Sac *sac, int seed) {
+    const int64_t *ids = sac->task_ids ? sac->task_ids + (long)seed * sac->rows : NULL;
+    return (Tasks){sac->task, sac->rows, ids};
+}
+INLINE int alpha_of(const Sac *sac, Tasks tasks, int m) { return sac->tasks == 1 ? 0 : task_of(tasks, m); }
+INLINE float least(float a, float b) { return a < b || a != a ? a : b; } /* NaN, if one is */
+
+/* action = tanh(mean + std noise) and its log-probability, for the actor's outputs
+   [rows, 2 actions]; `spread` gets std noise. */
+static void squash(const Sac *sac, int rows, const float *out, Rows noise, int seed, SacScratch *s) {
+    int actions = sac->actions, n = rows * actions;
+    float *mean = s->gathered[0], *log_std = s->gathered[1], *z = s->gathered[2];
+    for (int m = 0; m < rows; m++)
+        for (int i = 0; i < actions; i++) {
+            mean[m * actions + i] = out[2 * m * actions + i];
+            log_std[m * actions + i] = out[(2 * m + 1) * actions + i];
+            z[m * actions + i] = row_of(noise, seed, m)[i];
+        }
+    for (int j = n; j < padded(n); j++) mean[j] = log_std[j] = z[j] = 0.0f;
+    const lanes log_sqrt_2pi = all(0.91893853320467274f), log_2 = all(0.69314718055994531f);
+    for (int j = 0; j < padded(n); j += LANES) {
+        lanes deviation = at_most(at_least(load(log_std + j), sac->log_std_min), sac->log_std_max);
+        lanes drawn = load(z + j), spread = exp_of(deviation) * drawn, u = load(mean + j) + spread;
+        lanes normal = -0.5f * drawn * drawn - deviation - log_sqrt_2pi;
+        store(s->spread + j, spread);
+        store(s->action + j, tanh_of(u));
+        store(z + j, normal - 2.0f * (log_2 - u - softplus(-2.0f * u)));
+    }
+    for (int m = 0; m < rows; m++) {
+        float log_prob = 0.0f;
+        for (int i = 0; i < actions; i++) log_prob += z[m * actions + i];
+        s->log_prob[m] = log_prob;
+    }
+}
+static void set_alphas(const Sac *sac, int seed, SacScratch *s) {
+    const float *log_alpha = sac->log_alpha + (long)seed * sac->tasks;
+    for (int j = 0; j < sac->tasks; j += LANES)
+        store(s->alpha + j, exp_of(load_some(log_alpha + j, sac->tasks - j)));
+}
+/* Inputs of the critics: features, then actions. */
+static void join(int rows, Rows features, int n, Rows action, int actions, int seed, float *inputs) {
+    for (int m = 0; m < rows; m++, inputs += n + actions) {
+        memcpy(inputs, row_of(features, seed, m), sizeof(float) * n);
+        memcpy(inputs + n, row_of(action, seed, m), sizeof(float) * actions);
+    }
+}
+
+/* What the critics are to predict, in units of reward: [rows]. */
+static void soft_targets(const Sac *sac, int seed, SacScratch *s, float *target) {
+    int rows = sac->rows, inputs = sac->critic.inputs;
+    Tasks tasks = tasks_of(sac, seed);
+    forward(&sac->actor, seed, rows, row_of(sac->next_obs, seed, 0), sac->next_obs.row, tasks, &s->actor,
+            &s->bench, s->out);
+    squash(sac, rows, s->out, sac->next_noise, seed, s);
+    Rows action = {s->action, 0, sac->actions};
+    join(rows, sac->next_obs, sac->features, action, sac->actions, seed, s->inputs);
+    for (int k = 0; k < 2; k++)
+        forward(&sac->target, 2 * seed + k, rows, s->inputs, inputs, tasks, &s->target, &s->bench, s->q[k]);
+    for (int m = 0; m < rows; m++) {
+        float q = least(s->q[0][m], s->q[1][m]);
+        if (sac->popart_scale) {
+            int head = seed * sac->critic.heads + (sac->critic.heads == 1 ? 0 : task_of(tasks, m));
+            q = q * sac->popart_scale[head] + sac->popart_mean[head];
+        }
+        float value = q - s->alpha[alpha_of(sac, tasks, m)] * s->log_prob[m];
+        float goes_on = sac->gamma * (1.0f - *row_of(sac->done, seed, m));
+        target[m] = *row_of(sac->reward, seed, m) + goes_on * value;
+    }
+}
+
+/* The losses, and what they say of the critics' outputs: d_q [2 rows] at (s, a) and (s, pi). */
+static void losses_of(const Sac *sac, int seed, const float *target, SacScratch *s) {
+    int rows = sac->rows;
+    Tasks tasks = tasks_of(sac, seed);
+    float actor = 0.0f, critic = 0.0f, alpha = 0.0f, *d_log_alpha = sac->d_log_alpha + (long)seed * sac->tasks;
+    memset(d_log_alpha, 0, sizeof(float) * sac->tasks);
+    for (int m = 0; m < rows; m++) {
+        int at = alpha_of(sac, tasks, m);
+        float gap = s->log_prob[m] + sac->target_entropy, one = s->q[0][rows + m], two = s->q[1][rows + m];
+        d_log_alpha[at] -= gap / rows;
+        alpha -= sac->log_alpha[(long)seed * sac->tasks + at] * gap;
+        actor += s->alpha[at] * s->log_prob[m] - least(one, two);
+        s->d_q[0][rows + m] = one < two ? -1.0f / rows : one == two ? -0.5f / rows : 0.0f;
+        s->d_q[1][rows + m] = two < one ? -1.0f / rows : one == two ? -0.5f / rows : 0.0f;
+        for (int k = 0; k < 2; k++) {
+            float error = s->q[k][m] - target[m];
+            critic += 0.5f * error * error;
+            s->d_q[k][m] = error / rows;
+        }
+    }
+    float *losses = sac->losses + 3 * seed;
+    losses[0] = actor / rows, losses[1] = critic / rows, losses[2] = alpha / rows;
+}
+/* The gradient of the actor's outputs [rows, 2 actions], from that of the actions by both critics. */
+static void actor_gradient(const Sac *sac, int seed, SacScratch *s) {
+    int rows = sac->rows, actions = sac->actions;
+    Tasks tasks = tasks_of(sac, seed);
+    for (int m = 0; m < rows; m++) {
+        const float *by[2] = {s->d_action[0] + m * padded(actions), s->d_action[1] + m * padded(actions)};
+        const float *log_std = s->out + (2 * m + 1) * actions;
+        float share = s->alpha[alpha_of(sac, tasks, m)] / rows, *d_mean = s->d_out + 2 * m * actions;
+        for (int i = 0; i < actions; i++) {
+            float a = s->action[m * actions + i], spread = s->spread[m * actions + i];
+            d_mean[i] = 2.0f * share * a + (by[0][i] + by[1][i]) * (1.0f - a * a);
+            int clamped = log_std[i] < sac->log_std_min || log_std[i] > sac->log_std_max;
+            d_mean[actions + i] = clamped ? 0.0f : d_mean[i] * spread - share;
+        }
+    }
+}
+
+/* All losses and gradients of one seed. */
+static void gradients_of_seed(const Sac *sac, int seed, SacScratch *s) {
+    int rows = sac->rows, features = sac->features, actions = sac->actions, inputs = sac->critic.inputs;
+    Tasks tasks = tasks_of(sac, seed);
+    const float *target = sac->given ? sac->given + (long)seed * rows : s->to_predict;
+    if (!sac->given) soft_targets(sac, seed, s, s->to_predict);
+    const float *obs = row_of(sac->obs, seed, 0);
+    forward(&sac->actor, seed, rows, obs, sac->obs.row, tasks, &s->actor, &s->bench, s->out);
+    squash(sac, rows, s->out, sac->noise, seed, s);
+    join(rows, sac->obs, features, sac->action, actions, seed, s->inputs);
+    join(rows, sac->obs, features, (Rows){s->action, 0, actions}, actions, seed,
+         s->inputs + (long)rows * inputs);
+    for (int k = 0; k < 2; k++)
+        forward(&sac->critic, 2 * seed + k, 2 * rows, s->inputs, inputs, tasks, &s->critic[k], &s->bench,
+                s->q[k]);
+    losses_of(sac, seed, target, s);
+    for (int k = 0; k < 2; k++) {
+        const float *delta = backward(&sac->critic, 2 * seed + k, 2 * rows, rows, s->inputs, inputs, tasks,
+                                      s->d_q[k], &s->critic[k], &s->bench);
+        Layer layer = layer_of(&sac->critic, 2 * seed + k, 0);
+        int row = padded(layer.units);
+        pack_transposed(layer.units, actions, layer.weight + (long)features * layer.units, layer.units,
+                        s->bench.panels);
+        multiply(rows, layer.units, actions, delta + (long)rows * row, row, s->bench.panels, NULL,
+                 s->d_action[k], padded(actions), s->bench.spare, NOTHING, 0.0f);
+        keep_hidden(&sac->critic, 2 * seed + k, rows, &s->critic[k], sac->hidden[1]);
+    }
+    actor_gradient(sac, seed, s);
+    backward(&sac->actor, seed, rows, rows, obs, sac->obs.row, tasks, s->d_out, &s->actor, &s->bench);
+    keep_hidden(&sac->actor, seed, rows, &s->actor, sac->hidden[0]);
+}

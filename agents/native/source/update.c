@@ -1,0 +1,69 @@
+/* What Python calls: agents/native/library.py declares these functions. */
+#include "sac.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* How many floats of scratch memory a batch needs; of a network's call, for each seed. */
+EXPORT int64_t network_scratch(const NetworkCall *call) {
+    Arena arena = {NULL, 0};
+    make_network_scratch(&arena, call);
+    return arena.used;
+}
+EXPORT int64_t sac_scratch(const Sac *sac) {
+    Arena arena = {NULL, 0};
+    make_sac_scratch(&arena, sac);
+    return arena.used;
+}
+/* Losses and gradients of the seeds first..last-1. */
+EXPORT void sac_gradients(const Sac *sac, float *scratch, int first, int last) {
+    Arena arena = {scratch, 0};
+    SacScratch s = make_sac_scratch(&arena, sac);
+    for (int seed = first; seed < last; seed++) {
+        set_alphas(sac, seed, &s);
+        gradients_of_seed(sac, seed, &s);
+    }
+}
+/* What the critics are to predict, [seeds, rows]. */
+EXPORT void sac_targets(const Sac *sac, float *scratch, int first, int last, float *targets) {
+    Arena arena = {scratch, 0};
+    SacScratch s = make_sac_scratch(&arena, sac);
+    for (int seed = first; seed < last; seed++) {
+        set_alphas(sac, seed, &s);
+        soft_targets(sac, seed, &s, targets + (int64_t)seed * sac->rows);
+    }
+}
+/* The policy's actions, [seeds, rows, actions]. */
+EXPORT void sac_act(const Sac *sac, float *scratch, int first, int last, float *actions) {
+    Arena arena = {scratch, 0};
+    SacScratch s = make_sac_scratch(&arena, sac);
+    for (int seed = first; seed < last; seed++) {
+        forward(&sac->actor, seed, sac->rows, row_of(sac->obs, seed, 0), sac->obs.row, tasks_of(sac, seed),
+                &s.actor, &s.bench, s.out);
+        squash(sac, sac->rows, s.out, sac->noise, seed, &s);
+        int64_t numbers = (int64_t)sac->rows * sac->actions;
+        memcpy(actions + seed * numbers, s.action, sizeof(float) * numbers);
+    }
+}
+/* The outputs of a network of every seed. Each seed has scratch memory of its own, which the
+   backward pass needs as the forward pass left it. */
+EXPORT void network_forward(const NetworkCall *call, float *scratch, int first, int last) {
+    int64_t size = network_scratch(call), numbers = (int64_t)call->rows * call->net.outputs;
+    for (int seed = first; seed < last; seed++) {
+        Arena arena = {scratch + seed * size, 0};
+        NetworkScratch s = make_network_scratch(&arena, call);
+        forward(&call->net, seed, call->rows, row_of(call->inputs, seed, 0), call->inputs.row,
+                tasks_of_call(call, seed), &s.pass, &s.bench, call->outputs + seed * numbers);
+    }
+}
+/* The gradients of its parameters. */
+EXPORT void network_backward(const NetworkCall *call, float *scratch, int first, int last) {
+    int64_t size = network_scratch(call), numbers = (int64_t)call->rows * call->net.outputs;
+    for (int seed = first; seed < last; seed++) {
+        Arena arena = {scratch + seed * size, 0};
+        NetworkScratch s = make_network_scratch(&arena, call);
+        backward(&call->net, seed, call->rows, call->rows, row_of(call->inputs, seed, 0), call->inputs.row,
+                 tasks_of_call(call, seed), call->d_outputs + seed * numbers, &s.pass, &s.bench);
+    }
+}
+/* Which sources and flags this was compiled from. */
+EXPORT const char *key(void) { return KEY; }
