@@ -47,12 +47,16 @@ INLINE lanes at_least(lanes x, float bound) { return pick(x < all(bound), all(bo
 /* A row's length in memory: rows are padded with zeros to multiples of 16. */
 INLINE int padded(int n) { return (n + 15) & ~15; }
 
+/* The sum of sixteen numbers: halves are added, and their halves, and so on. */
 INLINE float total(const lanes part[PARTS]) {
-    float x[16];
-    memcpy(x, part, sizeof x);
-    for (int half = 8; half; half /= 2)
-        for (int i = 0; i < half; i++) x[i] += x[i + half];
-    return x[0];
+#if defined(__AVX512F__)
+    __m256 eight = _mm512_castps512_ps256(part[0]) + _mm512_extractf32x8_ps(part[0], 1);
+#else
+    __m256 eight = part[0] + part[1];
+#endif
+    __m128 four = _mm256_castps256_ps128(eight) + _mm256_extractf128_ps(eight, 1);
+    __m128 two = four + _mm_movehl_ps(four, four);
+    return two[0] + two[1];
 }
 /* Sums over padded rows. */
 INLINE float sum(const float *x, int n) {

@@ -121,16 +121,26 @@ static void norm_and_tanh(const Network *net, int copy, int rows, float *z, Pass
     int units = net->units[0], row = padded(units);
     const float *gain = padded_row(net->values + net->gain + (long)copy * units, units, bench->row[0]);
     const float *shift = padded_row(net->values + net->shift + (long)copy * units, units, bench->row[1]);
-    for (int m = 0; m < rows; m++, z += row) {
-        float *normal = pass->normal + (long)m * row, mean = sum(z, row) / units;
-        for (int j = 0; j < row; j += LANES) store(normal + j, load(z + j) - mean);
-        for (int j = units; j < row; j++) normal[j] = 0.0f;
-        float scale = 1.0f / sqrtf(dot(normal, normal, row) / units + net->epsilon);
-        pass->scale[m] = scale;
-        for (int j = 0; j < row; j += LANES) {
-            lanes n = load(normal + j) * scale;
-            store(normal + j, n);
-            store(z + j, tanh_of(fma(n, load(gain + j), load(shift + j))));
+    enum { BLOCK = 16 }; /* rows whose sums do not wait for each other */
+    for (int first = 0; first < rows; first += BLOCK) {
+        int last = smaller(rows, first + BLOCK);
+        for (int m = first; m < last; m++) {
+            const float *from = z + (long)m * row;
+            float *normal = pass->normal + (long)m * row, mean = sum(from, row) / units;
+            for (int j = 0; j < row; j += LANES) store(normal + j, load(from + j) - mean);
+            for (int j = units; j < row; j++) normal[j] = 0.0f;
+        }
+        for (int m = first; m < last; m++) {
+            const float *normal = pass->normal + (long)m * row;
+            pass->scale[m] = 1.0f / sqrtf(dot(normal, normal, row) / units + net->epsilon);
+        }
+        for (int m = first; m < last; m++) {
+            float *normal = pass->normal + (long)m * row, *y = z + (long)m * row;
+            for (int j = 0; j < row; j += LANES) {
+                lanes n = load(normal + j) * pass->scale[m];
+                store(normal + j, n);
+                store(y + j, tanh_of(fma(n, load(gain + j), load(shift + j))));
+            }
         }
     }
 }
