@@ -62,7 +62,7 @@ class PopArt(nn.Module):
         Returns:
             factor and shift [S, heads] by which `rescale` keeps outputs what they were.
         """
-        if isinstance(task, int):  # made where the targets are: nothing is copied there
+        if not isinstance(task, Tensor):  # made where the targets are: nothing is copied there
             task = torch.full((), task, device=targets.device)
         ids = task.expand(targets.shape)
         every = torch.arange(self.mean.shape[1], device=targets.device).unsqueeze(1)

@@ -1,7 +1,7 @@
 """How much work a run is, and how long it takes, estimated before it starts.
 
-Times are constants that were measured once: the same command says the same everywhere, and another
-core takes longer or shorter. They are CPU time of one thread, medians over rounds.
+Times are constants that were measured once, in CPU time of one thread: the same command says the
+same everywhere, and other cores take longer or shorter.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from clrl.config.run import RunConfig
 
 MEASURED_ON = "an AMD EPYC (Zen 4)"
+"""With both cores of the machine at work, as where several runs go at once."""
 STEP_SECONDS = 0.25e-3
 """A training step beside the simulations and the updates: acting, storing, counting."""
 EVALUATED_SECONDS = 0.05e-3
@@ -21,8 +22,10 @@ EVALUATED_SECONDS = 0.05e-3
 
 @dataclass(frozen=True)
 class UpdateTime:
-    """Seconds of an update of S seeds: `once` + S * passes * batch * (`unit` of every hidden unit +
-    `product` of every multiply-add of the hidden layers).
+    """Seconds that an update takes.
+
+    Of S seeds once + S * passes * batch * (unit * hidden units + product * multiply-adds), where
+    the multiply-adds are those of a row in the hidden layers.
 
     Attributes:
         once: what does not grow with batch, network and seeds.
@@ -37,8 +40,8 @@ class UpdateTime:
 
 UPDATES = {
     ("sac", "native"): UpdateTime(once=0.2e-3, unit=0.15e-9, product=9.0e-12),
-    ("sac", "torch"): UpdateTime(once=2.2e-3, unit=3.3e-9, product=14.0e-12),
-    ("ppo", "torch"): UpdateTime(once=1.3e-3, unit=3.9e-9, product=12.0e-12),
+    ("sac", "torch"): UpdateTime(once=2.6e-3, unit=3.6e-9, product=15.0e-12),
+    ("ppo", "torch"): UpdateTime(once=1.3e-3, unit=4.0e-9, product=12.5e-12),
     ("classifier", "torch"): UpdateTime(once=0.48e-3, unit=3.2e-9, product=22.0e-12),
 }
 """By learner and by what computes the update."""
@@ -53,7 +56,7 @@ class Costs:
         evaluation: environment steps of each seed, at most.
         evaluations: how often tasks are evaluated.
         updates: gradient steps of each seed.
-        seconds: on this machine's CPU; None for a GPU.
+        seconds: on the core that was measured; None for a GPU.
         unit: of `evaluation`: "steps", or "examples" of a stream.
     """
 

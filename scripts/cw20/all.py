@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from clrl import errors
 from clrl.commands import demo
@@ -22,6 +22,9 @@ from clrl.errors import ConfigError, DamagedData
 from clrl.machine.allowed import usable_cores
 from clrl.machine.jobs import Job, how_many, run_all, said
 from clrl.machine.signals import end_like_ctrl_c
+
+if TYPE_CHECKING:
+    from clrl.config.run import RunConfig
 
 CLRL = str(Path(__file__).parent / "../clrl.sh")
 SMALL_STEPS, SMALL_EVALS = 20_000, 8
@@ -62,7 +65,9 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--sequence", help="CW10, CW20 or task names between commas")
     parser.add_argument("--steps-per-task", type=int, help="steps of each seed on each task")
     parser.add_argument("--seeds", default="0", help="such as 0..4, trained side by side")
-    parser.add_argument("--seeds-per-run", type=int, help="seeds that share a process; default: all")
+    parser.add_argument(
+        "--seeds-per-run", type=int, help="seeds that share a process; default: all"
+    )
     parser.add_argument("--parity", default="clean", help="clean or original")
     parser.add_argument("--out", type=Path, help="default: runs/cw20, with the preset -small")
     parser.add_argument("--jobs", type=int, help="runs at a time; default: what the machine allows")
@@ -135,34 +140,42 @@ def at_once(flags: argparse.Namespace, found: Sequence[Job]) -> tuple[int, str]:
     """Return how many runs go at once, and a sentence that says why.
 
     Raises:
-        ConfigError: a run cannot start, or not go on in its directory.
+        ConfigError: a row's first run cannot start, or not go on in its directory.
     """
-    from clrl.commands.flags import look
-    from clrl.commands.train import options_of
     from clrl.machine.costs import on_cpu
     from clrl.machine.resources import need
-    from clrl.run.directory import check_directory
 
-    configs = []
-    for job in found:
-        words = job.command[2:]
-        options = options_of(look(words), words)
-        assert options.out is not None
-        options.run.placement.check_device()
-        with suppress(DamagedData):  # its own run says so, and the others go on
-            check_directory(options.run, options.out)
-        configs.append(options.run)
+    # One run of each row: later ones have as many seeds or fewer, a reference needs no more.
+    configs = [config_of(job) for job in {job.name: job for job in found[::-1]}.values()]
     threads = max(config.placement.threads for config in configs)
     if flags.jobs is not None:
         return flags.jobs, said(flags.jobs, "--jobs says so", threads)
     if not all(map(on_cpu, configs)):
         return ON_A_GPU, said(ON_A_GPU, "they share a GPU (--jobs gives another number)", threads)
     number, why = how_many(len(found), max(need(config).total for config in configs), threads)
-    seeds, cores = len(configs[0].seeds), usable_cores() // threads
+    seeds, cores = max(len(config.seeds) for config in configs), usable_cores() // threads
     if number == len(found) < cores and seeds > 1:
         fills = math.ceil(seeds / math.ceil(cores / len(found)))
         why += f"; --seeds-per-run {fills} would use {cores} cores"
     return number, why
+
+
+def config_of(job: Job) -> RunConfig:
+    """Return a run's configuration, checked.
+
+    Raises:
+        ConfigError: it is not allowed, its device is not there, or its directory holds another one.
+    """
+    from clrl.commands.flags import look
+    from clrl.commands.train import options_of
+    from clrl.run.directory import check_directory
+
+    words = job.command[2:]
+    options = options_of(look(words), words)
+    options.run.placement.check_device()
+    with suppress(DamagedData):  # the run itself says so, and the others go on
+        check_directory(options.run, options.out or options.run.directory)
+    return options.run
 
 
 def main(words: Sequence[str]) -> int:
