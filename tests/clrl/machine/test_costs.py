@@ -128,30 +128,35 @@ def test_a_run_s_time_is_that_of_its_steps_its_evaluations_and_its_updates(
 
 
 @pytest.mark.parametrize(
-    ("learner", "hidden", "batch", "seeds", "milliseconds"),
+    ("learner", "path", "hidden", "batch", "seeds", "milliseconds"),
     [
-        ("sac", (64, 64), 128, 1, 3.1),
-        ("sac", (64, 64), 128, 4, 6.4),
-        ("sac", (256, 256), 128, 1, 9.2),
-        ("sac", (256, 256), 128, 4, 25.3),
-        ("sac", (256,) * 4, 128, 1, 17.1),
-        ("sac", (256,) * 4, 128, 4, 54.3),
-        ("sac", (256,) * 4, 512, 1, 47.7),
-        ("ppo", (64, 64), 64, 1, 1.44),
-        ("ppo", (64, 64), 64, 4, 2.09),
-        ("ppo", (256, 256), 128, 1, 3.64),
-        ("ppo", (256, 256), 128, 4, 9.2),
+        ("sac", "torch", (64, 64), 128, 1, 3.1),
+        ("sac", "torch", (64, 64), 128, 4, 6.4),
+        ("sac", "torch", (256, 256), 128, 1, 9.2),
+        ("sac", "torch", (256, 256), 128, 4, 25.3),
+        ("sac", "torch", (256,) * 4, 128, 1, 17.1),
+        ("sac", "torch", (256,) * 4, 128, 4, 54.3),
+        ("sac", "torch", (256,) * 4, 512, 1, 47.7),
+        ("sac", "native", (64, 64), 128, 1, 0.74),
+        ("sac", "native", (64, 64), 128, 4, 2.43),
+        ("sac", "native", (256, 256), 128, 1, 5.1),
+        ("sac", "native", (256,) * 4, 128, 1, 11.0),
+        ("sac", "native", (256,) * 4, 128, 4, 42.4),
+        ("sac", "native", (256,) * 4, 512, 1, 38.5),
+        ("ppo", "torch", (64, 64), 64, 1, 1.44),
+        ("ppo", "torch", (64, 64), 64, 4, 2.09),
+        ("ppo", "torch", (256, 256), 128, 1, 3.64),
+        ("ppo", "torch", (256, 256), 128, 4, 9.2),
     ],
 )
 def test_the_constants_give_the_times_that_were_measured(
-    learner: str, hidden: tuple[int, ...], batch: int, seeds: int, milliseconds: float
+    learner: str, path: str, hidden: tuple[int, ...], batch: int, seeds: int, milliseconds: float
 ) -> None:
     """Medians of CPU time on the machine that the constants name, torch 2.13."""
-    config = replace(
-        base_config("reach-v3", "finetuning", "small", learner), seeds=tuple(range(seeds))
-    )
-    config = replace(config, learner=replace(config.learner, hidden_sizes=hidden, batch_size=batch))
-    assert update_seconds(config, "torch") == pytest.approx(milliseconds * 1e-3, rel=0.25)
+    config = base_config("reach-v3", "finetuning", "small", learner)
+    settings = replace(config.learner, hidden_sizes=hidden, batch_size=batch)
+    config = replace(config, learner=settings, seeds=tuple(range(seeds)))
+    assert update_seconds(config, path) == pytest.approx(milliseconds * 1e-3, rel=0.25)
 
 
 def test_the_same_run_is_always_said_to_take_the_same_time() -> None:
