@@ -14,6 +14,8 @@ from clrl.config.run import RunConfig
 
 MEASURED_ON = "an AMD EPYC (Zen 4)"
 """With both cores of the machine at work, as where several runs go at once."""
+START_SECONDS = 4.0
+"""Of a process, mostly imports."""
 STEP_SECONDS = 0.25e-3
 """A training step beside the simulations and the updates: acting, storing, counting."""
 EVALUATED_SECONDS = 0.05e-3
@@ -98,7 +100,8 @@ def expected_costs(config: RunConfig, path: str = "torch") -> Costs:
         training = total * (STEP_SECONDS + seeds * sequence.step_seconds)
         playing = 0.0 if sequence.supervised else sequence.step_seconds + EVALUATED_SECONDS
         update = config.method.update_factor * update_seconds(config, path)
-        seconds = training + seeds * evaluation * playing + updates * update
+        evaluating = seeds * evaluation * playing
+        seconds = START_SECONDS + training + evaluating + updates * update
     return Costs(
         training=total,
         evaluation=evaluation,

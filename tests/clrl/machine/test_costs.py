@@ -18,6 +18,7 @@ from clrl.envs.metaworld.tasks import CW10
 from clrl.machine import costs
 from clrl.machine.costs import (
     EVALUATED_SECONDS,
+    START_SECONDS,
     STEP_SECONDS,
     UPDATES,
     Costs,
@@ -120,7 +121,8 @@ def test_a_run_s_time_is_that_of_its_steps_its_evaluations_and_its_updates(
     updates["sac", "torch"] = UpdateTime(0.5, 0, 0)
     found, world = expected_costs(config, "torch"), MetaWorldSequence.step_seconds
     assert found.seconds == pytest.approx(
-        found.training * (STEP_SECONDS + 2 * world)
+        START_SECONDS
+        + found.training * (STEP_SECONDS + 2 * world)
         + 2 * found.evaluation * (world + EVALUATED_SECONDS)
         + found.updates * 0.5 * config.method.update_factor
     )
