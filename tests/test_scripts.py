@@ -8,21 +8,27 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from clrl import errors
 from clrl.agents.methods import METHODS
 from clrl.commands import demo
 from clrl.commands.flags import look, parse
 from clrl.commands.train import Train, defaults
+from clrl.config.presets import base_config
 from clrl.envs.metaworld.tasks import SEQUENCES
+from clrl.errors import ConfigError
+from clrl.machine import jobs
+from clrl.machine.jobs import Job
+from clrl.run.directory import write_config
 
 CW20 = Path(__file__).parents[1] / "scripts" / "cw20"
 FAKE = """#!/bin/sh
 echo "$*" >> "{calls}"
-case "$* " in *"{refused} "*) echo "clrl: refused" >&2; exit 78 ;; esac
-case "$*" in *--dry-run*) exit 0 ;; "train {failing} "*) echo "clrl: broken"; exit 70 ;; esac
+case "$*" in "train {failing} "*) echo "clrl: broken"; exit 70 ;; esac
 """
 
 
@@ -49,9 +55,9 @@ class Fake:
         monkeypatch.setenv("PATH", f"{self.clrl.parent}{os.pathsep}{os.environ['PATH']}")
         self._monkeypatch, self._capfd = monkeypatch, capfd
 
-    def set(self, failing: str = "nothing", refused: str = "nothing") -> None:
-        """Let a method fail, and a word be refused."""
-        text = FAKE.format(calls=self.calls, failing=failing, refused=refused)
+    def set(self, failing: str = "nothing") -> None:
+        """Let a method fail."""
+        text = FAKE.format(calls=self.calls, failing=failing)
         self.clrl.write_text(text)
         self.clrl.chmod(0o755)
 
@@ -126,8 +132,7 @@ def test_the_small_preset_runs_every_row_on_the_demo_s_tasks(fake: Fake) -> None
         "all.py", "--preset", "small", "--seeds", "0..2", "--out", "o", "--threads", "1"
     )
     assert done.returncode == 0, done.stderr
-    check, *trained, table, plot = fake.lines()
-    assert "--dry-run" in check
+    *trained, table, plot = fake.lines()
     assert table == ["table", "o", "--published"] and plot == ["plot", "o", "--out", "o/plots"]
     assert {words[1] for words in trained} == set(METHODS) and len(trained) == len(METHODS) + 3
     outs = [value(words, "--out") for words in trained]
@@ -147,13 +152,15 @@ def test_the_small_preset_runs_every_row_on_the_demo_s_tasks(fake: Fake) -> None
 
 def test_without_a_preset_the_budget_is_the_published_one(fake: Fake) -> None:
     done = fake.here("all.py", "--dry-run")
-    assert done.returncode == 0 and fake.lines()[0][-1] == "--dry-run"
+    assert done.returncode == 0 and not fake.calls.exists()
     commands = [line.split() for line in done.stdout.splitlines()]
     rows = [words[1:3] + [value(words, "--sequence")] for words in commands[: len(METHODS)]]
     assert rows == [
         ["train", row, "CW10" if kind.interleaved else "CW20"] for row, kind in METHODS.items()
     ]
-    assert [words[1] for words in commands[len(METHODS) :]] == list(SEQUENCES["CW10"])
+    references = commands[len(METHODS) :]
+    assert [value(words, "--sequence") for words in references] == list(SEQUENCES["CW10"])
+    assert {words[2] for words in references} == {"finetuning"}
     assert not any("--steps-per-task" in words for words in commands)
 
 
@@ -162,16 +169,104 @@ def test_a_row_that_fails_does_not_stop_the_others(fake: Fake) -> None:
     done = fake.here("all.py", "--sequence", "reach-v3,push-v3", "--jobs", "4")
     assert done.returncode == errors.INCOMPLETE
     assert done.stderr == "ewc ended with code 70: clrl: broken\n"
+    assert done.stdout.startswith("4 runs at once, 1 thread each: --jobs says so\n")
     assert f"{len(METHODS) + 1} of {len(METHODS) + 2} runs are complete" in done.stdout
     lines = fake.lines()
-    assert len(lines) == 1 + len(METHODS) + 2 + 2 and lines[-2][0] == "table"
+    assert len(lines) == len(METHODS) + 2 + 2 and lines[-2][0] == "table"
+
+
+SMALL = ("--preset", "small", "--out", "o")
+ALL = runpy.run_path(str(CW20 / "all.py"))
+
+
+def planned(*words: str) -> tuple[Any, list[Job]]:
+    """The flags and the runs of a command line of all.sh."""
+    flags, others = ALL["parse"]([*SMALL, *words])
+    return flags, ALL["jobs"](flags, others)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "per_run", "parts"),
+    [("0..4", "2", ["0..1", "2..3", "4"]), ("1,3,7", "2", ["1,3", "7"]), ("0..1", "9", ["0..1"])],
+)
+def test_the_seeds_of_a_row_are_split_as_the_command_says(
+    seeds: str, per_run: str, parts: list[str]
+) -> None:
+    _, found = planned("--seeds", seeds, "--seeds-per-run", per_run)
+    for row, out in (("ewc", "o/ewc"), ("reach-v3", "o/references/reach-v3")):
+        words = [list(job.command) for job in found if job.name == row]
+        assert [value(some, "--seeds") for some in words] == parts
+        assert [value(some, "--out") for some in words] == [f"{out}/seeds-{p}" for p in parts]
+
+
+def test_no_seed_is_trained_twice(fake: Fake) -> None:
+    Path("o/ewc/seeds-0..3").mkdir(parents=True)
+    for seeds, per_run in (("0..7", "4"), ("4..9", "3")):
+        assert len(planned("--seeds", seeds, "--seeds-per-run", per_run)[1]) == 36
+    with pytest.raises(ConfigError, match="o/ewc/seeds-0..3 has seed 3 already; give --seeds-per-"):
+        planned("--seeds", "3..9", "--seeds-per-run", "4")
+    together = next(job for job in planned("--seeds", "0..3")[1] if job.name == "ewc")
+    with pytest.raises(ConfigError, match="--out o/ewc is not empty and holds no run"):
+        ALL["config_of"](together)
+    Path("o/l2").mkdir()
+    Path("o/l2/config.yaml").touch()
+    with pytest.raises(ConfigError, match="o/l2 is a run of all seeds; leave --seeds-per-run out"):
+        planned("--seeds", "0..7", "--seeds-per-run", "4")
+
+
+def test_a_run_that_cannot_go_on_is_refused_before_any_starts(fake: Fake) -> None:
+    out = Path("o/references/reach-v3")
+    out.mkdir(parents=True)
+    write_config(base_config("reach-v3", "finetuning", "small"), out)
+    done = fake.here("all.py", *SMALL)
+    assert done.returncode == errors.CONFIG and not fake.calls.exists()
+    assert f"all.sh: --out {out} holds another configuration" in done.stderr
+    (out / "config.yaml").write_text("damaged: [")
+    reference = next(job for job in planned()[1] if job.name == "reach-v3")
+    assert ALL["config_of"](reference).seeds == (0,)  # the run itself will say so
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory", "flags", "sentence"),
+    [
+        (2, 64, (), "2 runs at once, 1 thread each: this process may use 2 cores"),
+        (4, 64, ("--threads", "2"), "2 runs at once, 2 threads each: this process may use 4 cores"),
+        (4, 4, (), "2 runs at once, 1 thread each: 4.0 GiB of memory are free, and a run takes up "
+         "to 1.5"),
+        (8, 640, ("--seeds", "0..3"), "3 runs at once, 1 thread each: there are no more; "
+         "--seeds-per-run 2 would use 8 cores"),
+        (9, 640, ("--seeds", "0..3"), "3 runs at once, 1 thread each: there are no more; "
+         "--seeds-per-run 2 would use 9 cores"),
+        (60, 640, ("--seeds", "0..3"), "3 runs at once, 1 thread each: there are no more; "
+         "--seeds-per-run 1 would use 60 cores"),
+    ],
+)  # fmt: skip
+def test_the_rows_fill_cores_and_memory(
+    cores: int, memory: int, flags: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "available_memory", lambda: memory * 2**30)
+    monkeypatch.setattr(jobs, "usable_cores", lambda: cores)
+    monkeypatch.setitem(ALL["at_once"].__globals__, "usable_cores", lambda: cores)
+    words, found = planned(*flags)
+    assert ALL["at_once"](words, found[:3]) == (int(sentence.split()[0]), sentence)
+
+
+def test_two_runs_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    words, found = planned()
+    number, why = ALL["at_once"](words, found[:1])
+    assert number == 2 and "they share a GPU" in why
+    monkeypatch.setattr(jobs, "usable_cores", lambda: 1)
+    words, found = planned("--device", "cpu")
+    assert ALL["at_once"](words, found[:2])[1].endswith(": this process may use 1 core")
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--refused",), "clrl: refused"),
+        (("--sac.gama", "1"), "all.sh: unknown flag '--sac.gama'; did you mean '--sac.gamma'?"),
         (("--jobs", "0"), "all.sh: --jobs is 0; it must be at least 1"),
+        (("--seeds-per-run", "0"), "all.sh: --seeds-per-run is 0; it must be at least 1"),
         (("--preset", "smal"), "all.sh: argument --preset: invalid choice: 'smal'"),
         (("--sequence", "CW30"), "all.sh: unknown task 'CW30'; did you mean 'CW20'?"),
     ],
@@ -179,7 +274,6 @@ def test_a_row_that_fails_does_not_stop_the_others(fake: Fake) -> None:
 def test_a_wrong_flag_ends_with_a_sentence(
     words: tuple[str, ...], sentence: str, fake: Fake
 ) -> None:
-    fake.set(refused="--refused")
     done = fake.here("all.py", *words)
     assert done.returncode == errors.CONFIG
     assert done.stderr.startswith(sentence) and done.stdout == ""
@@ -200,5 +294,5 @@ def test_a_dry_run_of_a_script_says_what_it_costs(script: str, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert "steps_per_task: 1000000" in done.stdout
     assert "seeds: [0, 1]" in done.stdout
-    assert "hours on this CPU" in done.stdout
+    assert "hours on one core of an AMD EPYC" in done.stdout
     assert list(tmp_path.iterdir()) == []

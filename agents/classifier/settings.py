@@ -17,7 +17,6 @@ class ClassifierSettings(LearnerSettings):
     name: ClassVar[str] = "classifier"
     no_turns: ClassVar[str] = "its stream has no episodes that could take turns"
     passes: ClassVar[int] = 3
-    update_seconds: ClassVar[tuple[float, float]] = (0.6e-3, 0.1e-3)
 
     learning_rate: float = number(1e-3, above=0)
     """Adam's learning rate."""

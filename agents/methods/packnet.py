@@ -52,7 +52,7 @@ class PackNet(Method):
     def attach(self, learner: Learner) -> None:
         """Give all weights to the first task."""
         super().attach(learner)
-        self._masks: dict[str, Tensor] | None = None
+        self._masks: dict[str, Tensor] = {}
         dtype = getattr(torch, task_dtype(learner.n_tasks).name)
         for name, kernel in self._kernels().items():
             self.state[f"owner.{name}"] = torch.zeros_like(kernel, dtype=dtype)
@@ -63,7 +63,7 @@ class PackNet(Method):
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Set what was learned; the masks follow from it."""
         super().load_state(state)
-        self._masks = None
+        self._masks = self._make_masks()
 
     def on_task_start(self, task: int) -> None:
         """Train all that no finished task has kept."""
@@ -72,7 +72,7 @@ class PackNet(Method):
         for owner in (self.state[f"owner.{name}"] for name in self._kernels()):
             owner.masked_fill_(owner >= first_free, task)
         self.state["trainable"].fill_(task)
-        self._masks = None
+        self._masks = self._make_masks()
 
     def on_task_end(self, task: int) -> None:
         """Prune and retrain; the last task keeps everything."""
@@ -83,7 +83,7 @@ class PackNet(Method):
             owner = self.state[f"owner.{name}"]
             for seed in range(self.learner.n_seeds):
                 self._prune(kernel[seed], owner[seed], task)
-        self._masks = None
+        self._masks = self._make_masks()
         self.learner.reset_optimizers()
         for _ in range(self.retrain_steps):
             losses = self.learner.update(self.learner.sample(None, METHOD, task))
@@ -92,9 +92,8 @@ class PackNet(Method):
 
     def adjust_gradients(self) -> None:
         """Zero the gradients of what other tasks own, and of frozen biases."""
-        if not self.state["biases_frozen"].any():
-            return  # the first task, before pruning: it owns everything
-        self._masks = self._masks or self._make_masks()
+        if not self._masks:
+            return
         for name, gradient in self.learner.gradients().items():
             if name in self._masks:
                 gradient.mul_(self._masks[name])
@@ -139,6 +138,12 @@ class PackNet(Method):
         owner.masked_fill_(freed, task + 1)
 
     def _make_masks(self) -> dict[str, Tensor]:
+        """Return 1 for what the current task trains, else 0; nothing while it owns all there is.
+
+        Made when a task starts and not in an update, which on a GPU would have to wait for it.
+        """
+        if not self.state["biases_frozen"].any():
+            return {}
         trainable = self.state["trainable"].view(-1, 1, 1)
         masks = {}
         for name, parameter in self.learner.protected_parameters().items():

@@ -183,7 +183,7 @@ class SeedAdam:
             [self.exp_avg],
             [self.exp_avg_sq],
             [],
-            [torch.tensor(float(self.step_count), device=self.grad.device)],
+            [torch.full((), float(self.step_count), device=self.grad.device)],
             lr=self.lr,
             beta1=self.betas[0],
             beta2=self.betas[1],

@@ -18,7 +18,6 @@ class PPOSettings(LearnerSettings):
     name: ClassVar[str] = "ppo"
     no_turns: ClassVar[str] = "a row of its rollouts has one task for all seeds"
     passes: ClassVar[int] = 6
-    update_seconds: ClassVar[tuple[float, float]] = (1e-3, 0.3e-3)
 
     learning_rate: float = number(3e-4, above=0)
     """Adam's learning rate (Stable-Baselines3: 3e-4; slippery ant: 1e-4)."""

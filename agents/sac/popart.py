@@ -62,7 +62,9 @@ class PopArt(nn.Module):
         Returns:
             factor and shift [S, heads] by which `rescale` keeps outputs what they were.
         """
-        ids = torch.as_tensor(task, device=targets.device).expand(targets.shape)
+        if not isinstance(task, Tensor):  # made where the targets are: nothing is copied there
+            task = torch.full((), task, device=targets.device)
+        ids = task.expand(targets.shape)
         every = torch.arange(self.mean.shape[1], device=targets.device).unsqueeze(1)
         mine = (ids.unsqueeze(1) == every).to(targets.dtype)  # [S, heads, B]
         if len(every) == 1:

@@ -17,7 +17,6 @@ class SACSettings(LearnerSettings):
     name: ClassVar[str] = "sac"
     can_interleave: ClassVar[bool] = True
     passes: ClassVar[int] = 16  # 7 forward
-    update_seconds: ClassVar[tuple[float, float]] = (1.5e-3, 1e-3)
     memory_flag: ClassVar[str] = "--sac.buffer-size"
 
     learning_rate: float = number(1e-3, above=0)

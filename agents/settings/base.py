@@ -26,8 +26,6 @@ class LearnerSettings(ABC):
         can_interleave: whether every seed may be in another task, an episode each.
         no_turns: why not.
         passes: passes through a network in an update; the backward ones count double.
-        update_seconds: what an update costs beside its products: once, and per seed, in seconds on
-            a server's core.
         memory_flag: the flag that lets it take less memory, if there is one.
 
     Raises:
@@ -38,7 +36,6 @@ class LearnerSettings(ABC):
     can_interleave: ClassVar[bool] = False
     no_turns: ClassVar[str] = ""
     passes: ClassVar[int]
-    update_seconds: ClassVar[tuple[float, float]]
     memory_flag: ClassVar[str] = ""
 
     def __post_init__(self) -> None:

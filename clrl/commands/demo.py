@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clrl import errors
-from clrl.machine.jobs import Job, run_all
+from clrl.machine.jobs import Job, how_many, run_all
 
 if TYPE_CHECKING:
     from clrl.results.rows import Measured
@@ -19,7 +19,8 @@ TASKS = ("drawer-close-v3", "reach-v3", "coffee-button-v3")
 SHOWN = ("packnet", "ewc", "finetuning")  # the longest first
 SEEDS = "0..1"
 FLAGS = ("--preset", "small", "--threads", "1", "--device", "cpu")
-AT_ONCE = 2
+RUN_BYTES = 2600 * 2**20
+"""What a run takes at most; the tests work it out, which takes torch a second to import."""
 LITTLE = 0.05
 """A fall of success that goes without saying: one of the 20 episodes of both seeds."""
 TRAIN = (sys.executable, "-m", "clrl.cli", "train")
@@ -43,9 +44,11 @@ def demo(out: Path) -> int:
     Returns:
         an exit code.
     """
-    begin = time.monotonic()
+    begin, found = time.monotonic(), jobs(out)
+    at_once, why = how_many(len(found), RUN_BYTES)
+    print(why, flush=True)
     try:
-        failed = run_all(jobs(out), AT_ONCE, stop_at_failure=True)
+        failed = run_all(found, at_once, stop_at_failure=True)
     except KeyboardInterrupt:
         return errors.say("interrupted; `clrl demo` again goes on", errors.INTERRUPTED)
     if failed:
@@ -184,7 +187,7 @@ def _and(words: list[str]) -> str:
 
 @dataclass(frozen=True)
 class Command:
-    """Train three methods on three easy tasks, two runs at a time, and show what came out."""
+    """Train three methods on three easy tasks, and show what came out."""
 
     out: Path = Path("runs/demo")
     """Where the runs go; the same command again continues them."""

@@ -78,17 +78,31 @@ def train_command(first: First, argv: Sequence[str]) -> int:
             raise ConfigError(f"name a method: clrl train {'|'.join(METHODS)} ...")
         print(HELP.format(methods=" ".join(METHODS)), end="")
         return errors.OK
-    base = defaults(first)
-    words = argv if first.method is None else argv[1:]
-    _check_learner_of(words, base.learner_name)
-    given = Train(base, first.sequence or base.sequence.name, learner=base.learner_name)
-    options = flags.parse(Train, f"clrl train {base.method_name}", words, given)
+    options = options_of(first, argv)
     config, out = options.run, options.out or options.run.directory
     check_directory(config, out)
     if options.dry_run:
         config.placement.check_device()
         return _dry_run(config, out)
     return _start(config, out, ["clrl", "train", *argv])
+
+
+def options_of(first: First, argv: Sequence[str]) -> Train:
+    """Return what the words after `clrl train` say, laid over the defaults.
+
+    Args:
+        first: what `look` found in `argv`.
+        argv: the words.
+
+    Raises:
+        ConfigError: a flag that does not exist, a value that it cannot take, or two that do not fit
+            together.
+    """
+    base = defaults(first)
+    words = argv if first.method is None else argv[1:]
+    _check_learner_of(words, base.learner_name)
+    given = Train(base, first.sequence or base.sequence.name, learner=base.learner_name)
+    return flags.parse(Train, f"clrl train {base.method_name}", words, given)
 
 
 def _check_learner_of(words: Sequence[str], learner: str) -> None:
@@ -147,8 +161,9 @@ def _loaded(first: First) -> RunConfig:
 
 
 def _dry_run(config: RunConfig, out: Path) -> int:
+    from clrl.machine.allowed import available_memory
     from clrl.machine.costs import expected_costs
-    from clrl.machine.resources import available_memory, free_disk, need, readable
+    from clrl.machine.resources import free_disk, need, readable
 
     needed, allowed = need(config), available_memory()
     enough = "" if needed.total <= allowed else ": too little"

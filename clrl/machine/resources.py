@@ -1,18 +1,16 @@
-"""What a run needs of the machine, and what the machine and its container allow."""
+"""What a run needs of memory and disk, and whether it is there."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 from clrl.config.evaluation import KEPT, together
 from clrl.config.run import RunConfig
 from clrl.errors import ConfigError
+from clrl.machine.allowed import available_memory
 
 PROCESS_BYTES = 500 * 2**20
 """Python, PyTorch and MuJoCo (300 MiB), and the activations of an update."""
@@ -90,59 +88,6 @@ def stored_rows(config: RunConfig) -> int:
     """Return the rows of each seed that the learner's store can ever hold."""
     lengths = config.sequence.schedule.lengths
     return int(config.learner.rows_stored(lengths, not config.tells_boundaries))
-
-
-def available_memory(
-    groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
-) -> int:
-    """Return the bytes that this process may still take: the machine's, or its container's rest.
-
-    Args:
-        groups: the control groups of this process, as Linux lists them.
-        root: where they are mounted.
-    """
-    left = [psutil.virtual_memory().available]
-    for folder, limit_file, usage_file, cache_key in _groups(groups, root):
-        limit = _number(folder / limit_file)
-        if limit is not None:
-            usage, cache = _number(folder / usage_file) or 0, _cache(folder, cache_key)
-            left.append(max(0, limit - max(0, usage - cache)))
-    return min(left)
-
-
-def _groups(groups: Path, root: Path) -> Iterator[tuple[Path, str, str, str]]:
-    """Yield the folder of every control group with memory, inner ones first, and its files."""
-    for line in groups.read_text().splitlines() if groups.exists() else []:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:  # version 2
-            base = root if (root / "cgroup.controllers").exists() else root / "unified"
-            files = ("memory.max", "memory.current", "inactive_file")
-        elif "memory" in controllers.split(","):
-            base = root / "memory"
-            files = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-        else:
-            continue
-        # A container may see its own group as the mount's root, whatever the path says.
-        parts = [] if ".." in path else [part for part in path.split("/") if part]
-        for n in range(len(parts), -1, -1):
-            yield base.joinpath(*parts[:n]), *files
-
-
-def _number(path: Path) -> int | None:
-    """Return a file's number; None for "max" and where there is no file."""
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def _cache(folder: Path, key: str) -> int:
-    """Return a group's bytes of files that the kernel gives up when memory is short."""
-    try:
-        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        return int(stat.get(key, 0))
-    except (OSError, ValueError):
-        return 0
 
 
 def free_disk(directory: Path) -> int:

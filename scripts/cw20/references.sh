@@ -1,8 +1,7 @@
 #!/bin/sh
 # The references of forward transfer: every task of CW10 alone, 1,000,000 steps each, one task after
 # the other. The paper has 100 seeds of each (Wolczyk et al. 2021, arXiv 2105.10919).
-# Cost per task and seed, estimated by --dry-run on a server's core: 1,000,000 steps, 999,000
-# updates, 110,000 steps of evaluation, 1.2 GiB of memory, 5.5 hours on one CPU thread.
+# What one task costs: scripts/single_task.sh TASK --dry-run
 # More flags go to every `clrl train`, for example --seeds 0..9, but not --out: each task gets a
 # directory of its own (scripts/single_task.sh TASK --out DIR chooses it). The same command again
 # continues.

@@ -17,7 +17,7 @@ class MetaWorldSequence(SequenceConfig):
     """Tasks of Meta-World 3: CW10, CW20 or any list of its names."""
 
     family: ClassVar[str] = "metaworld"
-    step_seconds: ClassVar[float] = 0.15e-3
+    step_seconds: ClassVar[float] = 0.2e-3
     """Mean of the CW10 tasks."""
     simulator_bytes: ClassVar[int] = 30 * 2**20
     """22 to 33 MiB over the tasks of CW10."""

@@ -1,14 +1,16 @@
 """PackNet: who owns which weight, and that old tasks keep theirs for ever."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from clrl.agents import randomness
 from clrl.agents.classifier import Classifier
+from clrl.agents.learner import MEASURE_EVERY
 from clrl.agents.methods.packnet import PackNet
 from clrl.agents.sac import ContinualSAC
 from clrl.envs.streams import ToyStream
@@ -104,6 +106,60 @@ def test_an_old_task_acts_bit_for_bit_as_after_its_retraining() -> None:
             with agent.evaluating(old):
                 assert np.array_equal(actions, agent.act_on_features(OBS, old, noise))
     assert not np.array_equal(remembered[0], agent.act_on_features(OBS, 0, noise))
+
+
+class Reads(TorchDispatchMode):
+    """Counts numbers that are read off a tensor: on a GPU each waits for all that was launched."""
+
+    n = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.n += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("task", [0, 1])
+def test_an_update_reads_nothing_off_a_tensor(task: int) -> None:
+    agent = agent_of()
+    agent.learn(60 * task + 30)
+    batch = agent.sample(None, randomness.REPLAY)
+    assert agent.task == task and agent.n_updates % MEASURE_EVERY
+    with Reads() as reads:
+        agent.update(batch)
+    assert reads.n == 0
+    with Reads() as reads:  # the counter counts
+        bool(agent.method.state["biases_frozen"].any())
+    assert reads.n == 1
+
+
+def test_masks_are_made_at_a_task_s_start_and_after_pruning_not_in_an_update(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    agent = agent_of()
+    made: list[bool] = []
+    method: Any = agent.method
+    make = PackNet._make_masks
+
+    def counted(self: PackNet) -> dict[str, Tensor]:
+        made.append(True)
+        return make(self)
+
+    monkeypatch.setattr(PackNet, "_make_masks", counted)
+    agent.learn(59)
+    assert len(made) == 1 and method._masks == {}  # the first task owns everything
+    agent.learn(2)
+    assert len(made) == 3 and method._masks.keys() == agent.protected_parameters().keys()
+    agent.learn(40)
+    assert len(made) == 3
+
+
+def test_a_loaded_method_masks_what_the_stored_one_did() -> None:
+    agent, other = agent_of(), agent_of()
+    agent.learn(90)
+    other.load_state_dict(agent.state_dict())
+    stored, loaded = (cast(PackNet, a.method)._masks for a in (agent, other))
+    assert loaded.keys() == stored.keys() == agent.protected_parameters().keys()
+    assert all(torch.equal(loaded[name], mask) for name, mask in stored.items())
 
 
 def test_only_the_current_tasks_weights_change() -> None:

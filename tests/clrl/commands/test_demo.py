@@ -12,7 +12,10 @@ from clrl import errors
 from clrl.commands import demo
 from clrl.commands.demo import Scores, sentences
 from clrl.commands.flags import look
-from clrl.commands.train import defaults
+from clrl.commands.train import defaults, options_of
+from clrl.machine import jobs
+from clrl.machine.jobs import Job
+from clrl.machine.resources import need
 from tests.clrl.synthetic import write_run
 
 
@@ -24,6 +27,37 @@ def test_every_job_of_the_demo_is_a_valid_run_with_its_own_directory(tmp_path: P
     assert len({job.command[job.command.index("--out") + 1] for job in found}) == len(found)
 
 
+def test_no_run_of_the_demo_takes_more_memory_than_is_said(tmp_path: Path) -> None:
+    commands = [job.command[len(demo.TRAIN) :] for job in demo.jobs(tmp_path)]
+    needs = [need(options_of(look(words), words).run).total for words in commands]
+    assert 0.9 * demo.RUN_BYTES < max(needs) <= demo.RUN_BYTES
+
+
+@pytest.mark.parametrize(
+    ("cores", "gib", "at_once", "why"),
+    [(2, 64, 2, "2 cores"), (16, 64, 6, "no more"), (16, 8, 3, "memory"), (1, 64, 1, "1 core")],
+)
+def test_the_demo_runs_as_many_at_once_as_the_machine_allows(
+    cores: int, gib: int, at_once: int, why: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(jobs, "usable_cores", lambda: cores)
+    monkeypatch.setattr(jobs, "available_memory", lambda: gib * 2**30)
+    started: list[tuple[list[str], int]] = []
+
+    def run_all(waiting: list[Job], at_once: int, stop_at_failure: bool) -> list[Job]:
+        started.append(([job.name for job in waiting], at_once))
+        assert stop_at_failure
+        return []
+
+    monkeypatch.setattr(demo, "run_all", run_all)
+    monkeypatch.setattr(demo, "show", lambda out: None)
+    assert demo.demo(tmp_path) == errors.OK
+    assert started == [(["packnet", "ewc", "finetuning", *demo.TASKS], at_once)]
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith(f"{at_once} run") and why in first
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_children_and_exits_75(number: int, tmp_path: Path) -> None:
     code = """
@@ -32,6 +66,7 @@ from clrl import cli
 from clrl.commands import demo
 child = "import time, pathlib, os; pathlib.Path(str(os.getpid())).touch(); time.sleep(60)"
 child += "; pathlib.Path('slept').touch()"
+demo.how_many = lambda *_: (2, "two at once")
 demo.jobs = lambda out: [demo.Job(name, (sys.executable, "-c", child)) for name in "ab"]
 sys.exit(cli.main(["demo"]))
 """

@@ -155,5 +155,5 @@ def test_a_dry_run_prints_settings_and_costs_and_writes_nothing(
     assert "evaluation  44,000,000 steps per seed, in 1,000 evaluations" in out
     assert "5 seeds of 346 MiB: data 319 MiB, networks " in out  # 1e6 x 334 bytes
     assert "disk        up to 3.2 GiB for two checkpoints, " in out
-    assert "hours on this CPU, one thread (an estimate)" in out
+    assert "hours on one core of an AMD EPYC (Zen 4); others differ" in out
     assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import psutil
 import pytest
 
 from clrl import errors
@@ -23,7 +24,7 @@ from clrl.config.run import RunConfig
 from clrl.envs.metaworld.tasks import CW10
 from clrl.errors import ConfigError
 from clrl.machine import resources
-from clrl.machine.resources import available_memory, check_resources, need, stored_rows
+from clrl.machine.resources import check_resources, need, stored_rows
 from clrl.run.builder import AGENTS, build
 from tests.agents import tiny
 
@@ -38,7 +39,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def set_to(memory: float, disk: float = 1000.0) -> None:
         free = SimpleNamespace(available=int(memory * GIB))
-        monkeypatch.setattr(resources.psutil, "virtual_memory", lambda: free)
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
         used = SimpleNamespace(free=int(disk * GIB))
         monkeypatch.setattr(resources.shutil, "disk_usage", lambda path: used)
 
@@ -132,43 +133,6 @@ def test_what_a_method_keeps_is_counted(method: str) -> None:
 @pytest.mark.parametrize("anchors", ["last", "per_task"])
 def test_an_anchor_of_every_task_is_counted(anchors: Any) -> None:
     assert EWC(anchors=anchors).copies_of_weights(5) == (10 if anchors == "per_task" else 2)
-
-
-def write(folder: Path, **files: Any) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (folder / name.replace("_", ".", 1)).write_text(str(content))
-
-
-def test_the_tightest_limit_of_a_container_counts(tmp_path: Path, machine: Any) -> None:
-    """Version 2: the group of the process, the ones around it, and files the kernel can drop."""
-    groups, root = tmp_path / "cgroup", tmp_path / "root"
-    groups.write_text("0::/slice/pod/container\n")
-    write(root, cgroup_controllers="")
-    assert available_memory(groups, root) == 64 * GIB
-    write(root / "slice/pod/container", memory_max="max", memory_current=GIB)
-    write(root / "slice", memory_max=20 * GIB, memory_current=9 * GIB,
-          memory_stat=f"anon 5\ninactive_file {4 * GIB}")  # fmt: skip
-    assert available_memory(groups, root) == 15 * GIB
-    write(root / "slice/pod", memory_max=4 * GIB, memory_current=GIB)
-    assert available_memory(groups, root) == 3 * GIB
-    machine(2.0)
-    assert available_memory(groups, root) == 2 * GIB
-    assert available_memory(tmp_path / "not-linux", root) == 2 * GIB
-
-
-def test_version_1_limits_count_too_also_where_the_path_is_the_host_s(
-    tmp_path: Path, machine: Any
-) -> None:
-    groups, root = tmp_path / "cgroup", tmp_path / "root"
-    groups.write_text("8:cpu,cpuacct:/\n4:memory:/docker/0123\n0::/\n")
-    write(
-        root / "memory",
-        memory_limit_in_bytes=8 * GIB,
-        memory_usage_in_bytes=3 * GIB,
-        memory_stat=f"total_inactive_file {GIB}",
-    )
-    assert available_memory(groups, root) == 6 * GIB
 
 
 def test_too_little_memory_is_refused_with_numbers_and_what_to_change(
