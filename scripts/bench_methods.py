@@ -1,104 +1,92 @@
-"""Time one SAC update of every method, relative to fine-tuning, in alternation in one process.
+"""Time one SAC update of every method, relative to fine-tuning, in turns in one process.
 
-Usage: python scripts/bench_methods.py [--hidden 256 256 256 256] [--seeds 1] [--rounds 15]
+    python scripts/bench_methods.py                               # 4 x 256, both paths, 6 minutes
+    python scripts/bench_methods.py --hidden 64 64 --update native
 
-Prints milliseconds of CPU time per update and seed (one thread, so that other processes disturb
-little), median over rounds, and the ratio to fine-tuning, taken round by round. The agents are in
-the second of 20 tasks of Meta-World's shape, with the settings published for Continual World
-(perfect memory: batches of 512 instead of 128).
+Prints milliseconds of CPU time per update and seed, medians over rounds, and the ratio to
+fine-tuning on the same path, taken round by round. The agents are in the second of 20 tasks of
+Meta-World's shape, with the settings published for Continual World (perfect memory: batches of 512
+instead of 128). A method that a path has no code for takes the torch path, with a note.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
-import torch
+from benching import (
+    PATHS,
+    Contender,
+    Record,
+    arguments,
+    begin,
+    block_of,
+    fill,
+    refused,
+    sac,
+    take_turns,
+    use_best_matmul,
+)
 
 from clrl.agents.methods import METHODS
-from clrl.agents.randomness import REPLAY
 from clrl.agents.sac import ContinualSAC
-from clrl.agents.spaces import TaskSpaces
-from clrl.agents.transition import Transition
-from clrl.machine.processor import best_matmul, reuse_memory, use_matmul
 
-TASKS, OBSERVATION, ACTION, ROWS = 20, 39, 4, 3_000
+TASKS = 20
 FIELDS: dict[str, dict[str, Any]] = {"packnet": {"retrain_steps": 1}}
 SETTINGS: dict[str, dict[str, Any]] = {"perfect-memory": {"buffer_size": 10_000}}
 
 
-def agent_of(name: str, seeds: int, hidden: tuple[int, ...]) -> ContinualSAC:
+def agent_of(
+    name: str, hidden: tuple[int, ...], seeds: int, update: str, block: int
+) -> ContinualSAC:
     """Return an agent in the second task."""
-    spaces = TaskSpaces(
-        gym.spaces.Box(-1.0, 1.0, (OBSERVATION + TASKS,), np.float32),
-        gym.spaces.Box(-1.0, 1.0, (ACTION,), np.float32),
-        TASKS,
-    )
     method = METHODS[name](**FIELDS.get(name, {}))
-    settings = {"buffer_size": ROWS} | SETTINGS.get(name, {})
-    agent = ContinualSAC(
-        None,
-        method,
-        seeds=range(seeds),
-        spaces=spaces,
-        hidden_sizes=hidden,
-        device="cpu",
-        **settings,
-    )
-    for task in (0, 1):
-        agent.start_task(task)
-        fill(agent)
-        if task == 0:
-            agent.update(agent.sample(None, REPLAY))
-            agent.end_task()
+    agent = sac(hidden, seeds, update, block, TASKS, method, **SETTINGS.get(name, {}))
+    agent.start_task(0)
+    fill(agent)
+    if agent.interleaved:  # to the learner all tasks are one; it has rows of both
+        agent.acting_task = np.full(seeds, 1)
+    else:
+        agent.train_if_due()
+        agent.end_task()
+        agent.start_task(1)
+    fill(agent)
     return agent
 
 
-def fill(agent: ContinualSAC) -> None:
-    rng, seeds = np.random.default_rng(agent.task), agent.n_seeds
-    for _ in range(ROWS):
-        obs, after = rng.uniform(-1, 1, (2, seeds, OBSERVATION))
-        action, reward = rng.uniform(-1, 1, (seeds, ACTION)), rng.uniform(0, 10, seeds)
-        ended, keep = np.zeros(seeds, bool), [True] * seeds
-        agent.task_step += 1
-        agent.store(Transition(obs, action, reward, after, ended, ended, keep))
-
-
-def timed(agent: ContinualSAC, updates: int) -> float:
-    start = time.process_time()
-    for _ in range(updates):
-        agent.update(agent.sample(None, REPLAY))
-    return (time.process_time() - start) / updates * 1e3
+def measure(args: argparse.Namespace) -> Record:
+    hidden, torch_only = tuple(args.hidden), dict[str, str]()
+    use_best_matmul(hidden)
+    contenders: dict[str, Contender] = {}
+    for path in args.update:
+        for name in dict.fromkeys(["finetuning", *args.methods]):
+            agent = agent_of(name, hidden, args.seeds, path, args.updates)
+            contenders[f"{name}, {path}"] = block_of(agent)
+            if why := refused(agent, path):
+                torch_only[f"{name}, {path}"] = why
+    times = take_turns(contenders, args.rounds, args.updates)
+    each = {name: [t / args.seeds for t in found] for name, found in times.items()}
+    unit = "milliseconds per update and seed"
+    return Record("bench_methods.py", arguments(args), unit, each, torch_only)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hidden", type=int, nargs="+", default=[256, 256, 256, 256])
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--updates", type=int, default=20, help="updates per round")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    reuse_memory()
-    hidden = tuple(args.hidden)
-    use_matmul(best_matmul("cpu", 128, max(hidden)))
-    names = ["finetuning", *(name for name in args.methods if name != "finetuning")]
-    agents = {name: agent_of(name, args.seeds, hidden) for name in names}
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(args.rounds + 1):  # the first round warms up
-        for name, agent in agents.items():
-            times[name].append(timed(agent, args.updates) / args.seeds)
-    print(f"networks {hidden}, {args.seeds} seed(s), one thread")
-    print("| method | ms of CPU per update and seed | times fine-tuning |\n|---|---:|---:|")
-    for name, values in times.items():
-        ratios = [b / a for a, b in zip(times["finetuning"][1:], values[1:], strict=True)]
-        median, ratio = statistics.median(values[1:]), statistics.median(ratios)
-        print(f"| {name} | {median:.2f} | {ratio:.2f} |")
+    flags = begin(__doc__, rounds=15)
+    flags.add_argument("--hidden", type=int, nargs="+", default=[256, 256, 256, 256])
+    flags.add_argument("--seeds", type=int, default=1)
+    flags.add_argument("--updates", type=int, default=20, help="updates per round")
+    flags.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    flags.add_argument("--update", nargs="+", default=list(PATHS), choices=PATHS)
+    args = flags.parse_args()
+    record = measure(args)
+    print(f"networks {args.hidden}, {args.seeds} seed(s), one thread")
+    print("| method, path | ms per update and seed | times fine-tuning |\n|---|---:|---:|")
+    for name in record.times:
+        path = name.rpartition(", ")[2]
+        ratio = record.ratio(name, f"finetuning, {path}")
+        print(f"| {name} | {record.median(name):.3f} | {ratio:.2f} |")
+    record.finish(args.json)
 
 
 if __name__ == "__main__":
