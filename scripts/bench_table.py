@@ -1,4 +1,4 @@
-"""Write the tables of speed in docs/results.md from the records in docs/speed/.
+"""Write the figures of speed in docs/results.md and README.md from the records in docs/speed/.
 
     python scripts/bench_table.py                                # from the records that are there
     python scripts/bench_table.py --measure --jax PYTHON         # makes all of them anew first
@@ -12,6 +12,7 @@ import argparse
 import statistics
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from benching import PATHS, Record
 from clrl.agents.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
-RECORDS, PAGE = ROOT / "docs" / "speed", ROOT / "docs" / "results.md"
+RECORDS = ROOT / "docs" / "speed"
 COMMANDS = {
     "update-4x256": "bench_update.py",
     "update-2x64": "bench_update.py --hidden 64 64",
@@ -46,9 +47,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
+def contender(record: Record, start: str) -> str:
+    """Return the contender whose name starts so, "" if there is none."""
+    return next((name for name in record.times if name.startswith(start)), "")
+
+
 def against(record: Record, base: str, seeds: str = "1 seed") -> list[str]:
     """Return how many times as fast as a contender each path is, with its milliseconds."""
-    (rival,) = [name for name in record.times if name.startswith(base)] or [""]
+    rival = contender(record, base)
     names = [f"{path}, {seeds}" for path in PATHS]
     return [
         f"{record.ratio(rival, name):.2f} ({record.median(name):.2f} ms)"
@@ -115,26 +121,42 @@ def environment(record: Record) -> str:
     )
 
 
-def text(records: dict[str, Record]) -> str:
-    """Return what stands between the two marks of the page."""
+def tables(records: dict[str, Record]) -> str:
+    """Return everything, for the page of results."""
     where = {f"{r.machine['processor']}, torch {r.machine['torch']}" for r in records.values()}
     lacking = any(record.torch_only for record in records.values())
     lines = [
-        *("```", *(f"python scripts/{command}" for command in COMMANDS.values()), "```", ""),
+        *("", "```", *(f"python scripts/{command}" for command in COMMANDS.values()), "```", ""),
         f"{'; '.join(sorted(where))}; one thread.",
         *("", *figures(records)),
         *("", *methods(records), *(["", "\\* on the torch path."] if lacking else [])),
         *("", *steps(records["step"])),
-        *("", environment(records["env"])),
+        *("", environment(records["env"]), ""),
     ]
     return "\n".join(lines)
 
 
-def with_tables(page: str, records: dict[str, Record]) -> str:
-    """Return the page with what stands between its marks written anew."""
-    before, _, rest = page.partition(BEGIN)
-    after = rest.partition(END)[2]
-    return f"{before}{BEGIN}\n\n{text(records)}\n\n{END}{after}"
+def sentence(records: dict[str, Record]) -> str:
+    """Return the most important figures, for the README."""
+    found = []
+    for size, name in (("4 x 256", "update-4x256"), ("2 x 64", "update-2x64")):
+        record = records[name]
+        ours = contender(record, "native, 1 seed") or "torch, 1 seed"
+        beside = [f"{record.ratio('stock SB3, 1 seed', ours):.1f} times as fast as stock SB3's"]
+        if rival := contender(record, "JAX"):
+            beside.append(f"{record.ratio(rival, ours):.1f} times as fast as one in jitted JAX")
+        found.append(f"at {size} {record.median(ours):.2f} ms, {' and '.join(beside)}")
+    return textwrap.fill(f"One update of SAC takes, in one thread, {'; '.join(found)}.", 100)
+
+
+PAGES = {ROOT / "docs" / "results.md": tables, ROOT / "README.md": sentence}
+
+
+def written(page: str, text: str) -> str:
+    """Return a page with what stands between its marks written anew; without marks as it is."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return f"{before}{begin}\n{text}\n{end}{after}" if end else page
 
 
 def commands(jax: str | None) -> Iterator[list[str]]:
@@ -158,7 +180,8 @@ def main() -> None:
         for command in commands(args.jax):
             subprocess.run(command, check=True)
     records = {name: Record.read(RECORDS / f"{name}.json") for name in COMMANDS}
-    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), records), encoding="utf-8")
+    for page, text in PAGES.items():
+        page.write_text(written(page.read_text(encoding="utf-8"), text(records)), encoding="utf-8")
 
 
 if __name__ == "__main__":

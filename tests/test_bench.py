@@ -139,18 +139,21 @@ def test_ratios_are_medians_of_rounds(few_rows: ModuleType, tmp_path: Path) -> N
     assert '"a": [ 2.0, 9.0, 4.0 ]' in (tmp_path / "x.json").read_text()
 
 
-def test_the_page_has_the_tables_of_its_records(few_rows: ModuleType) -> None:
+def test_the_pages_have_the_figures_of_the_records(few_rows: ModuleType) -> None:
     import bench_table
 
     files = {name: bench_table.RECORDS / f"{name}.json" for name in bench_table.COMMANDS}
     records = {name: few_rows.Record.read(path) for name, path in files.items()}
-    page = bench_table.PAGE.read_text(encoding="utf-8")
-    assert bench_table.with_tables(page, records) == page
+    for path, text in bench_table.PAGES.items():
+        page = path.read_text(encoding="utf-8")
+        assert bench_table.written(page, text(records)) == page
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     times, row = records["update-4x256"].times, "| SAC's update, 4 x 256, against stock SB3 |"
     ratio = records["update-4x256"].ratio("stock SB3, 1 seed", "torch, 1 seed")
     assert f"{row} {ratio:.2f} (" in page
     times["stock SB3, 1 seed"] = [2 * t for t in times["stock SB3, 1 seed"]]
-    assert f"{row} {2 * ratio:.2f} (" in bench_table.with_tables(page, records)
+    changed = bench_table.written(page, bench_table.tables(records))
+    assert f"{row} {2 * ratio:.2f} (" in changed and changed.count("\n") == page.count("\n")
 
 
 def test_every_record_has_its_command(few_rows: ModuleType) -> None:
