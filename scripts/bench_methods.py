@@ -30,6 +30,7 @@ from benching import (
 )
 
 from clrl.agents.methods import METHODS
+from clrl.agents.native.path import Update
 from clrl.agents.sac import ContinualSAC
 
 TASKS = 20
@@ -38,7 +39,7 @@ SETTINGS: dict[str, dict[str, Any]] = {"perfect-memory": {"buffer_size": 10_000}
 
 
 def agent_of(
-    name: str, hidden: tuple[int, ...], seeds: int, update: str, block: int
+    name: str, hidden: tuple[int, ...], seeds: int, update: Update, block: int
 ) -> ContinualSAC:
     """Return an agent in the second task."""
     method = METHODS[name](**FIELDS.get(name, {}))

@@ -26,8 +26,10 @@ from benching import (
     refused,
     take_turns,
     use_best_matmul,
+    where_possible,
 )
 
+from clrl.agents.native.path import Update
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.sac.settings import SMALL_PRESET
 from clrl.envs.metaworld import continual_world
@@ -47,13 +49,13 @@ FLOOR = "update + environment"
 COLUMNS = (*PARTS, "rest", "whole", FLOOR)
 
 
-def agent_of(size: str, update: str) -> ContinualSAC:
+def agent_of(size: str, update: Update) -> ContinualSAC:
     """Return an agent that explores with its policy and takes updates from the start."""
     env = SeedVecEnv([partial(continual_world, "CW20", STEPS_PER_TASK)], seeds=[0])
     settings = SIZES[size] | {
         "exploration_steps": 0, "learning_starts": 0, "buffer_size": 100_000, "device": "cpu",
     }  # fmt: skip
-    return ContinualSAC(env, update="auto" if update == "native" else update, **settings)
+    return ContinualSAC(env, update=where_possible(update), **settings)
 
 
 def clock(owner: Any, method: str, spent: dict[str, float], part: str) -> None:
@@ -72,7 +74,7 @@ def clock(owner: Any, method: str, spent: dict[str, float], part: str) -> None:
 class Trained:
     """An agent whose parts are timed while it trains."""
 
-    def __init__(self, size: str, update: str) -> None:
+    def __init__(self, size: str, update: Update) -> None:
         self.agent = agent_of(size, update)
         self.spent: dict[str, float] = defaultdict(float)
         self.rounds: dict[str, list[float]] = {name: [] for name in COLUMNS}

@@ -41,10 +41,12 @@ from benching import (
     take_turns,
     timed,
     use_best_matmul,
+    where_possible,
 )
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.logger import Logger
 
+from clrl.agents.native.path import Update
 from clrl.agents.ppo import ContinualPPO
 from clrl.machine.processor import use_matmul
 
@@ -100,19 +102,23 @@ def stock_ppo(hidden: tuple[int, ...]) -> Contender:
     return timed(act)
 
 
-def our_sac(hidden: tuple[int, ...], seeds: int, update: str, block: int) -> tuple[Contender, str]:
+def our_sac(
+    hidden: tuple[int, ...], seeds: int, update: Update, block: int
+) -> tuple[Contender, str]:
     agent = sac(hidden, seeds, update, block)
     agent.start_task(0)
     fill(agent)
     return block_of(agent), refused(agent, update)
 
 
-def our_ppo(hidden: tuple[int, ...], seeds: int, update: str, block: int) -> tuple[Contender, str]:
+def our_ppo(
+    hidden: tuple[int, ...], seeds: int, update: Update, block: int
+) -> tuple[Contender, str]:
     """Return PPO with a rollout of one minibatch, as stock PPO has it."""
     agent = ContinualPPO(
         None, seeds=range(seeds), spaces=spaces(), hidden_sizes=hidden, n_steps=BATCH,
         batch_size=BATCH, n_epochs=block, device="cpu",
-        update="auto" if update == "native" else update,
+        update=where_possible(update),
     )  # fmt: skip
     agent.start_task(0)
     rng, one = np.random.default_rng(0), np.ones(seeds, np.float32)

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from clrl.agents.methods.base import Method
+from clrl.agents.native.path import Update
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.spaces import TaskSpaces
 from clrl.agents.transition import Transition
@@ -37,8 +38,8 @@ from clrl.machine.processor import (
 OBSERVATION, ACTION, BATCH, ROWS = 39, 4, 128, 3_000
 """Meta-World's shape, Continual World's batch, and the rows that an agent gets as its data."""
 
-PATHS = ("torch", "native")
-"""How an update is computed: what `--update` of `clrl train` takes, but for auto."""
+PATHS: tuple[Update, ...] = ("torch", "native")
+"""How an update is computed, as `--update` of `clrl train` says it."""
 
 Contender = Callable[[int], float]
 """Does something so many times, and returns the seconds of CPU time that it took."""
@@ -52,7 +53,7 @@ class Record:
         script: the file's name.
         arguments: what it was called with, without paths.
         unit: of the times.
-        times: by contender, one for each round (`bench_env.py`: for each task).
+        times: by contender, one for each round (`bench_env.py`: for each task), to four digits.
         torch_only: contenders that could not take the native path, and why.
         machine: processor, versions, threads, matrix product of the torch path.
     """
@@ -63,6 +64,9 @@ class Record:
     times: dict[str, list[float]]
     torch_only: dict[str, str] = field(default_factory=dict)
     machine: dict[str, str] = field(default_factory=lambda: machine())
+
+    def __post_init__(self) -> None:
+        self.times = {n: [float(f"{t:.4g}") for t in own] for n, own in self.times.items()}
 
     def median(self, name: str) -> float:
         """Return a contender's median time."""
@@ -79,8 +83,7 @@ class Record:
             print(f"{name} takes the torch path: {why}")
         print(", ".join(f"{name} {value}" for name, value in self.machine.items()))
         if path is not None:
-            rounded = {n: [float(f"{t:.4g}") for t in times] for n, times in self.times.items()}
-            text = json.dumps(asdict(self) | {"times": rounded}, indent=1)
+            text = json.dumps(asdict(self), indent=1)
             # A list of times takes one line.
             text = re.sub(r"\[[^][]*\]", lambda found: " ".join(found[0].split()), text)
             path.write_text(text + "\n", encoding="utf-8")
@@ -162,7 +165,7 @@ def spaces(tasks: int = 1) -> TaskSpaces:
 def sac(
     hidden: tuple[int, ...],
     seeds: int,
-    update: str,
+    update: Update,
     block: int,
     tasks: int = 1,
     method: Method | None = None,
@@ -173,7 +176,7 @@ def sac(
     Args:
         hidden: widths of the hidden layers.
         seeds: how many are trained side by side.
-        update: one of PATHS; native is taken where it can be.
+        update: one of PATHS; for native see `where_possible`.
         block: updates at a step.
         tasks: how many there are.
         method: the continual-learning method.
@@ -181,7 +184,7 @@ def sac(
     """
     return ContinualSAC(
         None, method, seeds=range(seeds), spaces=spaces(tasks), hidden_sizes=hidden, device="cpu",
-        update="auto" if update == "native" else update, train_freq=1, gradient_steps=block,
+        update=where_possible(update), train_freq=1, gradient_steps=block,
         **{"learning_starts": 0, "buffer_size": 2 * ROWS} | settings,
     )  # fmt: skip
 
@@ -207,6 +210,11 @@ def block_of(agent: ContinualSAC) -> Contender:
     return timed(act)
 
 
-def refused(agent: Any, update: str) -> str:
+def where_possible(update: Update) -> Update:
+    """Return what to ask for: native refuses where it cannot be, auto takes torch there."""
+    return "auto" if update == "native" else update
+
+
+def refused(agent: Any, update: Update) -> str:
     """Return why an agent does not compute its updates as asked; "" if it does."""
     return "" if agent.native.path == update else str(agent.native.reason)

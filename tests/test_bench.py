@@ -98,9 +98,9 @@ def test_an_environment_is_timed_beside_physics(bench: Bench) -> None:
 
 
 def test_the_parts_of_a_step_add_up(bench: Bench) -> None:
-    words = ("--rounds", "1", "--sizes", "2 x 64", "--update", "torch")
+    words = ("--rounds", "1", "--sizes", "2 x 64", "--update", "native")
     times = {
-        name.removeprefix("2 x 64, torch: "): own[0]
+        name.removeprefix("2 x 64, native: "): own[0]
         for name, own in bench("bench_step.py", *words)["times"].items()
     }
     parts = ("environment", "act", "store", "sample", "update", "rest")
@@ -119,7 +119,7 @@ def test_whole_commands_take_turns(bench: Bench, monkeypatch: pytest.MonkeyPatch
         run([sys.executable, "-c", ""], check=True)
 
     monkeypatch.setattr(subprocess, "run", noted)
-    record = bench("bench_train.py", "--rounds", "2", "--steps-per-task", "4000")
+    record = bench("bench_train.py", "--rounds", "2", "--steps-per-task", "6000")
     assert list(record["times"]) == ["torch", "native"]
     first, *turns = calls
     assert first[-1] == "--dry-run"
@@ -127,7 +127,7 @@ def test_whole_commands_take_turns(bench: Bench, monkeypatch: pytest.MonkeyPatch
     for words in calls:
         config = parse(Train, "", words[2:], Train(defaults(look(words[1:])))).run
         assert config.sequence.tasks == ("hammer-v3", "push-v3")
-        assert config.sequence.steps_per_task == 4_000 and len(config.seeds) == 1
+        assert config.sequence.steps_per_task == 6_000 and len(config.seeds) == 1
 
 
 def test_ratios_are_medians_of_rounds(few_rows: ModuleType, tmp_path: Path) -> None:
