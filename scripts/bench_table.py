@@ -123,11 +123,12 @@ def environment(record: Record) -> str:
 
 def tables(records: dict[str, Record]) -> str:
     """Return everything, for the page of results."""
-    where = {f"{r.machine['processor']}, torch {r.machine['torch']}" for r in records.values()}
+    facts = ("processor", "vectors", "torch")
+    where = {", ".join(r.machine[fact] for fact in facts) for r in records.values()}
     lacking = any(record.torch_only for record in records.values())
     lines = [
         *("", "```", *(f"python scripts/{command}" for command in COMMANDS.values()), "```", ""),
-        f"{'; '.join(sorted(where))}; one thread.",
+        f"Processor, its vectors, torch: {'; '.join(sorted(where))}. One thread.",
         *("", *figures(records)),
         *("", *methods(records), *(["", "\\* on the torch path."] if lacking else [])),
         *("", *steps(records["step"])),

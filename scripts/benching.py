@@ -98,6 +98,7 @@ def machine() -> dict[str, str]:
     """Return what times depend on."""
     return {
         "processor": processor_model(),
+        "vectors": torch.backends.cpu.get_cpu_capability(),
         "python": sys.version.split()[0],
         "torch": torch.__version__,
         "threads": str(torch.get_num_threads()),
