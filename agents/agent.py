@@ -233,7 +233,7 @@ class Agent(Acting, BaseAlgorithm):
         callbacks.update_locals(locals())
         go_on = callbacks.on_step()
         self.train_if_due()
-        if dones.any():
+        if True in dones.tolist():
             self._episode_num += 1
             if log_interval is not None and self._episode_num % log_interval == 0:
                 sb3.log_episodes(self)

@@ -100,8 +100,10 @@ class Streams:
 
     def integers(self, role: int, high: Sequence[int], n: int) -> np.ndarray:
         """Draw n integers per seed, those of seed s below high[s]: int64 [S, n]."""
-        pairs = zip(self._generators[role], high, strict=True)
-        return np.stack([rng.integers(bound, size=n) for rng, bound in pairs])
+        out = np.empty((len(self.seeds), n), np.int64)
+        for row, rng, bound in zip(out, self._generators[role], high, strict=True):
+            row[:] = rng.integers(bound, size=n)
+        return out
 
     def state(self) -> dict[str, list[dict[str, Any]]]:
         """Return the state of every generator, ready for JSON."""

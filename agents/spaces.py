@@ -78,7 +78,7 @@ class TaskSpaces:
         # Of float16 the width alone can be too large for its own type.
         wide = np.result_type(self.action.dtype, np.float32)
         self._low, self._high = self.action.low.astype(wide), self.action.high.astype(wide)
-        self._range = self._high - self._low
+        self._half = (self._high - self._low) * wide.type(0.5)
 
     def taking_turns(self) -> TaskSpaces:
         """Return the same spaces with tasks that are interleaved."""
@@ -108,11 +108,13 @@ class TaskSpaces:
         if self.one_hot_dim == 0 or obs.size == 0:
             return 0
         hot = obs[..., self.feature_dim :]
+        ones, first = np.count_nonzero(hot), int(hot.argmax()) % self.one_hot_dim
+        if ones * self.one_hot_dim == hot.size and np.count_nonzero(hot[..., first] == 1) == ones:
+            return first
         tasks = hot.argmax(-1)
-        if np.count_nonzero(hot) != tasks.size or not (hot.max(-1) == 1).all():
+        if ones != tasks.size or not (hot.max(-1) == 1).all():
             raise ValueError(self._no_one_hot(hot))
-        first = int(tasks.flat[0])
-        return first if bool((tasks == first).all()) else tasks
+        return tasks
 
     def _no_one_hot(self, hot: np.ndarray) -> str:
         rows = hot.reshape(-1, self.one_hot_dim)
@@ -153,11 +155,11 @@ class TaskSpaces:
 
         It contains them whatever rounding does.
         """
-        return self.clip(self._low + (actions + self._low.dtype.type(1)) * 0.5 * self._range)
+        return self.clip(self._low + (actions + self._low.dtype.type(1)) * self._half)
 
     def clip(self, actions: np.ndarray) -> np.ndarray:
         """Clip actions to the bounds of the action space, in its own type; an own copy."""
-        wide = np.clip(actions.astype(self._low.dtype, copy=False), self._low, self._high)
+        wide = actions.astype(self._low.dtype, copy=False).clip(self._low, self._high)
         return wide.astype(self.action.dtype, copy=False)
 
     def unclipped(self, actions: np.ndarray) -> np.ndarray:

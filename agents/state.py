@@ -52,7 +52,7 @@ class HasState(ABC):
         """Return everything but the environments: {"tensors": {name: [S, ...]}, "json": {...}}.
 
         Tensors are copies; with `copy_data=False` those of the current data are views, for a caller
-        who is done with them before the next step (a full buffer takes 334 MB per seed).
+        who is done with them before the next step (a full buffer takes 337 MB per seed).
         """
         tensors: dict[str, Tensor] = {}
         for part in self.flats:

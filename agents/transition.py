@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,7 @@ class Transition:
         """
         next_obs, rewards, dones, infos = result
         ended = dones
-        if dones.any():
+        if True in dones.tolist():
             next_obs, ended = next_obs.copy(), dones.copy()
             for s in np.flatnonzero(dones):
                 next_obs[s] = infos[s]["terminal_observation"]
@@ -63,6 +64,8 @@ class Transition:
             seeds: the seeds.
             task: their task, or the task of each [S].
         """
+        if np.isfinite(self.next_features).all() and all(map(math.isfinite, self.rewards.tolist())):
+            return
         for name, values in (("observation", self.next_features), ("reward", self.rewards)):
             if np.isfinite(values).all():
                 continue

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import torch
 from numpy.typing import DTypeLike
 from torch import Tensor
 
-from clrl.agents.memory import gather
 from clrl.agents.transition import Transition
+
+DRAWN_TOGETHER = 10
+"""Updates of a block whose batches are drawn at once, first all rows and then all noise: enough to
+share the cost of a draw, few enough to stay in the cache. Another number makes another run."""
 
 
 @dataclass
@@ -41,19 +45,37 @@ class Batch:
     target: Tensor | None = None
 
     @classmethod
-    def of(cls, rows: dict[str, Tensor], noise: Tensor) -> Batch:
-        """Return the batch of stored rows, with noise [S, 2, B, A] for both actions."""
-        rows = {name: values.to(noise.device) for name, values in rows.items()}
+    def of(cls, rows: dict[str, Tensor], noise: Tensor, task: int | None = None) -> Batch:
+        """Return the batch of stored rows, with noise [S, 2, B, A] for both actions.
+
+        Args:
+            rows: transitions {name: [S, B, ...]}, and their task ids if they have several.
+            noise: standard normal.
+            task: of all rows, if they share one.
+        """
+        if rows["obs"].device != noise.device:
+            rows = {name: values.to(noise.device) for name, values in rows.items()}
+        noise, next_noise = noise.unbind(1)
         return cls(
             obs=rows["obs"],
             action=rows["action"],
             reward=rows["reward"],
             next_obs=rows["next_obs"],
             done=rows["done"].float(),
-            task=rows["task"].long(),
-            noise=noise[:, 0],
-            next_noise=noise[:, 1],
+            task=rows["task"].long() if task is None else task,
+            noise=noise,
+            next_noise=next_noise,
         )
+
+    def split(self, size: int) -> list[Batch]:
+        """Return the batches of the first `size` rows, the next ones and so on, as views."""
+        if self.reward.shape[1] == size:
+            return [self]
+        pieces = [
+            value.split(size, 1) if isinstance(value, Tensor) else repeat(value)
+            for value in vars(self).values()
+        ]
+        return [Batch(*values) for values in zip(*pieces, strict=False)]
 
     def rows(self) -> dict[str, Tensor]:
         """Return the transitions as the replay buffer keeps them, but for their task."""
@@ -70,7 +92,8 @@ class ReplayBuffer:
     """First in, first out, sampled uniformly with replacement.
 
     `capacity` is per seed. Every column has its own write index, so one seed's transition can be
-    left out.
+    left out. A transition is one row of numbers (obs, next_obs, action, reward, done), so that one
+    gather finds a batch; its task is kept apart.
 
     Attributes:
         position: [S], where each seed's next transition goes; a reservoir counts all it has seen.
@@ -87,21 +110,34 @@ class ReplayBuffer:
         task_dtype: DTypeLike = np.uint8,
     ):
         self.capacity = capacity
+        self._widths = (obs_dim, obs_dim, action_dim, 2)
+        self._first_rows = capacity * np.arange(n_seeds)[:, None]
         # numpy's zeros are mapped lazily: memory is used only as the buffer fills.
-        self.arrays: dict[str, np.ndarray] = {
-            "obs": np.zeros((n_seeds, capacity, obs_dim), np.float32),
-            "next_obs": np.zeros((n_seeds, capacity, obs_dim), np.float32),
-            "action": np.zeros((n_seeds, capacity, action_dim), np.float32),
-            "reward": np.zeros((n_seeds, capacity), np.float32),
-            "done": np.zeros((n_seeds, capacity), np.uint8),
-            "task": np.zeros((n_seeds, capacity), task_dtype),
-        }
-        self._tensors = {name: torch.from_numpy(a) for name, a in self.arrays.items()}
+        self._packed = np.zeros((n_seeds, capacity, sum(self._widths)), np.float32)
+        self._task = np.zeros((n_seeds, capacity), task_dtype)
         self.clear()
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything that is stored, {name: [S, capacity, ...]}, as views."""
+        fields = self._fields(torch.from_numpy(self._packed))
+        return {name: tensor.numpy() for name, tensor in fields.items()} | {"task": self._task}
+
+    def _fields(self, packed: Tensor) -> dict[str, Tensor]:
+        """Return the parts of rows [S, n, numbers], as views."""
+        obs, next_obs, action, last = packed.split_with_sizes(self._widths, -1)
+        reward, done = last.unbind(-1)
+        return {
+            "obs": obs,
+            "next_obs": next_obs,
+            "action": action,
+            "reward": reward,
+            "done": done,
+        }
 
     def clear(self) -> None:
         """Forget everything."""
-        n_seeds = self.arrays["obs"].shape[0]
+        n_seeds = len(self._packed)
         self.position = np.zeros(n_seeds, np.int64)
         self.size = np.zeros(n_seeds, np.int64)
         self.tasks: set[int] = set()
@@ -114,24 +150,22 @@ class ReplayBuffer:
             transition: what every seed saw, did and got.
             task: its task, or the tasks of the seeds [S].
         """
-        values: dict[str, np.ndarray] = {
-            "obs": transition.features,
-            "next_obs": transition.next_features,
-            "action": transition.actions,
-            "reward": transition.rewards,
-            "done": transition.ended,
-        }
+        t = transition
+        ends = (t.rewards[:, None], t.ended[:, None])
+        # In float32 before they are joined: bounds and rewards may be of float64.
+        rows = np.concatenate(
+            (t.features, t.next_features, t.actions, *ends), 1, dtype=np.float32, casting="unsafe"
+        )
         self._places = None
-        for seed, kept in enumerate(transition.keep):
+        for seed, kept in enumerate(t.keep):
             own = task if isinstance(task, int) else int(task[seed])
             # Also of what is left out: all seeds must come to several tasks at the same step.
             self.tasks.add(own)
-            row = self.next_row(seed) if kept else None
-            if row is None:
+            at = self.next_row(seed) if kept else None
+            if at is None:
                 continue
-            for name, value in values.items():
-                self.arrays[name][seed, row] = value[seed]
-            self.arrays["task"][seed, row] = own
+            self._packed[seed, at] = rows[seed]
+            self._task[seed, at] = own
             self.size[seed] = min(self.size[seed] + 1, self.capacity)
 
     def next_row(self, seed: int) -> int | None:
@@ -140,14 +174,28 @@ class ReplayBuffer:
         self.position[seed] = (row + 1) % self.capacity
         return row
 
-    def rows(self, index: np.ndarray) -> dict[str, Tensor]:
-        """Return the transitions at positions [S, B]: {name: [S, B, ...]}."""
-        return gather(self._tensors, index)
+    def rows(
+        self, index: np.ndarray, tasks: bool = True, device: torch.device | str = "cpu"
+    ) -> dict[str, Tensor]:
+        """Return the transitions at positions [S, B]: {name: [S, B, ...]}.
+
+        Args:
+            index: the positions.
+            tasks: whether to return "task", too.
+            device: where to put them.
+        """
+        places = self._first_rows + index
+        packed = self._packed.reshape(-1, self._packed.shape[-1]).take(places, 0)
+        rows = self._fields(torch.from_numpy(packed).to(device))
+        if tasks:
+            rows["task"] = torch.from_numpy(self._task.reshape(-1).take(places)).to(device)
+        return rows
 
     def counts(self, task: int | None = None) -> list[int]:
         """Return how many transitions each seed has, of a task or at all."""
         if self._is_all(task):
-            return list(map(int, self.size))
+            counts: list[int] = self.size.tolist()
+            return counts
         return [len(rows) for rows in self._of_task(task)]
 
     def positions(self, draws: np.ndarray, task: int | None = None) -> np.ndarray:
@@ -161,7 +209,7 @@ class ReplayBuffer:
 
     def _of_task(self, task: int | None) -> list[np.ndarray]:
         if self._places is None or self._places[0] != task:
-            filled = zip(self.arrays["task"], self.size, strict=True)
+            filled = zip(self._task, self.size, strict=True)
             self._places = task, [np.flatnonzero(row[:size] == task) for row, size in filled]
         return self._places[1]
 
@@ -170,9 +218,14 @@ class ReplayBuffer:
         return next(iter(self.tasks)) if len(self.tasks) == 1 else None
 
     def state(self) -> dict[str, Tensor]:
-        """Return the filled part of every column, as views, and the write indices."""
+        """Return the filled part of every column, as views, and the write indices.
+
+        Its names and types are those of agents that were saved before rows were packed.
+        """
         filled = int(self.size.max(initial=0))
-        state = {name: tensor[:, :filled] for name, tensor in self._tensors.items()}
+        state = self._fields(torch.from_numpy(self._packed[:, :filled]))
+        state["done"] = state["done"].to(torch.uint8)
+        state["task"] = torch.from_numpy(self._task[:, :filled])
         state["position"] = torch.from_numpy(self.position.copy())
         state["size"] = torch.from_numpy(self.size.copy())
         # Stored, not recomputed: overwritten tasks stay in the set, and it decides how heads are
@@ -185,8 +238,9 @@ class ReplayBuffer:
         filled = state["obs"].shape[1]
         if filled > self.capacity:
             raise ValueError(f"buffer_size {self.capacity} is less than the stored {filled} rows")
-        for name, tensor in self._tensors.items():
-            tensor[:, :filled] = state[name]
+        for name, tensor in self._fields(torch.from_numpy(self._packed[:, :filled])).items():
+            tensor.copy_(state[name])
+        self._task[:, :filled] = state["task"].numpy()
         self.position = state["position"].numpy().copy()
         self.size = state["size"].numpy().copy()
         self.tasks = {int(task) for task in state["tasks"].flatten()}

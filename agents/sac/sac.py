@@ -19,7 +19,7 @@ from clrl.agents.sac.engine import SACEngine
 from clrl.agents.sac.exploration import BestReturn
 from clrl.agents.sac.policy import LogAlpha, squash, target_entropy
 from clrl.agents.sac.popart import PopArt, rescale
-from clrl.agents.sac.replay import Batch, ReplayBuffer, ReservoirBuffer
+from clrl.agents.sac.replay import DRAWN_TOGETHER, Batch, ReplayBuffer, ReservoirBuffer
 from clrl.agents.sac.settings import SACSettings
 from clrl.agents.transition import Transition
 
@@ -120,7 +120,8 @@ class ContinualSAC(Agent):
 
     def action_distribution(self, features: Tensor, task: int | Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log standard deviation of the action before squashing."""
-        return self._split(self.actor(self.with_task(features, task), task))
+        # A copy of views into replay rows: torch chooses kernels by layout and alignment.
+        return self._split(self.actor(self.with_task(features, task).contiguous(), task))
 
     def _split(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_std = outputs.chunk(2, dim=-1)
@@ -206,19 +207,19 @@ class ContinualSAC(Agent):
         counts = self.buffer.counts(task)
         self.check_rows(counts, task)
         index = self.buffer.positions(self.streams.integers(role, counts, n), task)
-        batch = self.batch_of(self.buffer.rows(index), role)
         if task is None and not self.interleaved:  # there seeds change tasks one by one
             task = self.buffer.only_task()
-        return batch if task is None else replace(batch, task=task)
+        return self.batch_of(self.buffer.rows(index, task is None, self.device), role, task)
 
     def rows_of(self, batch: Batch) -> dict[str, Tensor]:
         """Return the transitions, as the replay buffer keeps them."""
         return batch.rows() | {"task": self.task_ids(batch.task, batch.reward)}
 
-    def batch_of(self, rows: dict[str, Tensor], role: int) -> Batch:
+    def batch_of(self, rows: dict[str, Tensor], role: int, task: int | None = None) -> Batch:
         """Return the batch of stored transitions, with noise for the policy's actions."""
         shape = (2, rows["reward"].shape[1], self.spaces.action_dim)
-        return Batch.of(rows, torch.from_numpy(self.streams.normal(role, shape)).to(self.device))
+        noise = torch.from_numpy(self.streams.normal(role, shape)).to(self.device)
+        return Batch.of(rows, noise, task)
 
     def explore(self, features: np.ndarray) -> np.ndarray:
         """Return actions [S, A] for training.
@@ -271,10 +272,13 @@ class ContinualSAC(Agent):
         s, step = self.settings, self.task_step - 1
         if step < s.learning_starts or step % s.train_freq:
             return
-        for seed in np.flatnonzero(self.buffer.size == 0):
-            raise NonFinite(f"every step of seed {self.seeds[seed]} so far blew up in {self.where}")
-        for _ in range(s.gradient_steps):
-            losses = self.update(self.sample(None, randomness.REPLAY))
+        if 0 in (sizes := self.buffer.size.tolist()):
+            seed = self.seeds[sizes.index(0)]
+            raise NonFinite(f"every step of seed {seed} so far blew up in {self.where}")
+        for first in range(0, s.gradient_steps, DRAWN_TOGETHER):
+            n = min(DRAWN_TOGETHER, s.gradient_steps - first) * s.batch_size
+            for batch in self.sample(n, randomness.REPLAY).split(s.batch_size):
+                losses = self.update(batch)
         self.report = report_names(losses) | self.gradient_norms
         self.report["alpha/value"] = self._of_task(self.log_alpha.value.detach().exp())
         if s.popart:

@@ -91,8 +91,8 @@ class SACSettings(LearnerSettings):
         return waits or resets, reads
 
     def row_bytes(self, observation: int, action: int) -> int:
-        """Return both observations, action and reward in float32; a byte each for task and end."""
-        return 4 * (2 * observation + action + 1) + 2
+        """Return both observations, action, reward and end in float32, and a byte for the task."""
+        return 4 * (2 * observation + action + 2) + 1
 
     def rows_stored(self, lengths: Sequence[int], one_store: bool) -> int:
         """Return the transitions of a seed that the buffer can ever hold."""

@@ -207,14 +207,23 @@ def _files(tensors: dict[str, Tensor], state: State) -> Iterator[tuple[str, byte
     listed: dict[str, dict[str, Any]] = {}
     for i, (tensor_name, tensor) in enumerate(large.items()):
         # A seed's column grows at its end, so its blocks start where they did before.
-        size = max(1, BLOCK // tensor.element_size())
-        blocks = [block for column in tensor for block in column.reshape(-1).split(size)]
-        names = [f"block-{i}-{j:06d}.pt" for j in range(len(blocks))]
+        names: list[str] = []
+        for block in (block for column in tensor for block in _split(column)):
+            names.append(f"block-{i}-{len(names):06d}.pt")
+            yield names[-1], pack({"block": block})
         listed[tensor_name] = {"shape": list(tensor.shape), "blocks": names}
-        for name, block in zip(names, blocks, strict=True):
-            yield name, pack({"block": block})
     yield TENSORS, pack({n: t for n, t in tensors.items() if n not in large})
     yield STATE, json.dumps({**state, "large": listed}, allow_nan=False).encode()
+
+
+def _split(column: Tensor) -> Iterator[Tensor]:
+    """Yield a column's numbers in blocks; where it is no single piece, a copy of one at a time."""
+    size, rows = max(1, BLOCK // column.element_size()), torch.atleast_1d(column)
+    width = max(1, rows[:1].numel())
+    for first in range(0, column.numel(), size):
+        row, skip = divmod(first, width)
+        numbers = rows[row : -(-(first + size) // width)].reshape(-1)
+        yield numbers[skip : skip + size]
 
 
 def _blocks(paths: list[Path]) -> dict[str, Path]:

@@ -84,8 +84,8 @@ class _Walk:
             return self.named(dict(enumerate(a)), dict(enumerate(b)), path)
         if isinstance(a, ReplayBuffer):  # rows beyond those that are filled are never read
             return self.named(a.state(), b.state(), path) + self.named(
-                {**vars(a), "arrays": 0, "_tensors": 0},
-                {**vars(b), "arrays": 0, "_tensors": 0},
+                {**vars(a), "_packed": 0, "_task": 0},
+                {**vars(b), "_packed": 0, "_task": 0},
                 path,
             )
         if hasattr(a, "__qualname__"):  # functions and classes

@@ -150,6 +150,26 @@ def test_large_tensors_are_written_in_blocks_that_are_shared_while_they_do_not_c
     assert again is not None and torch.equal(again.tensors["buffer.obs"], longer)
 
 
+def test_blocks_of_a_view_are_those_of_its_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The replay buffer's fields are views into its rows; checkpoints go by the fields.
+    monkeypatch.setattr(checkpoint, "LARGE", 1000)
+    monkeypatch.setattr(checkpoint, "BLOCK", 400)
+    rows = torch.randn(2, 150, 9, generator=torch.Generator().manual_seed(0))
+    fields = {"obs": rows[..., :7], "reward": rows[..., 8]}
+    written = []
+    for folder in ("views", "copies"):
+        Checkpoints(tmp_path / folder).save(1, fields, {})
+        files = (tmp_path / folder / "step-000000001").iterdir()
+        written.append({file.name: file.read_bytes() for file in files})
+        fields = {name: field.contiguous() for name, field in fields.items()}
+    assert written[0] == written[1] and len(written[0]) > 2 * 11
+    newest = Checkpoints(tmp_path / "views").newest()
+    assert newest is not None
+    assert all(torch.equal(newest.tensors[name], field) for name, field in fields.items())
+
+
 def test_a_full_disk_leaves_the_older_checkpoint_and_warns(
     checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
