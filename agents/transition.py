@@ -13,7 +13,7 @@ from clrl.agents.learner import NonFinite
 from clrl.agents.spaces import TaskSpaces
 
 
-@dataclass(frozen=True)
+@dataclass
 class Transition:
     """What every seed saw, did and got.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clrl.agents.transition import Transition
 
-DRAWN_TOGETHER = 10
+DRAWN_TOGETHER = 25
 """Updates of a block whose batches are drawn at once, first all rows and then all noise: enough to
 share the cost of a draw, few enough to stay in the cache. Another number makes another run."""
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clrl.agents import randomness
-from clrl.agents.agent import Agent
-from clrl.agents.learner import NonFinite, report_names
+from clrl.agents.learner import NonFinite
 from clrl.agents.networks.adam import Clock, FlatParameters, SeedAdam
 from clrl.agents.networks.distributions import Gaussian
 from clrl.agents.networks.layers import HeadedNetwork, frozen, full_precision
@@ -20,11 +19,12 @@ from clrl.agents.sac.exploration import BestReturn
 from clrl.agents.sac.policy import LogAlpha, squash, target_entropy
 from clrl.agents.sac.popart import PopArt, rescale
 from clrl.agents.sac.replay import DRAWN_TOGETHER, Batch, ReplayBuffer, ReservoirBuffer
+from clrl.agents.sac.report import Reporting
 from clrl.agents.sac.settings import SACSettings
 from clrl.agents.transition import Transition
 
 
-class ContinualSAC(Agent):
+class ContinualSAC(Reporting):
     """SAC for a sequence of tasks (Haarnoja et al. 2018, arXiv 1812.05905), S seeds in lockstep.
 
     The variant is Continual World's (arXiv 2105.10919; continualworld/sac/sac.py): heads and an
@@ -279,13 +279,7 @@ class ContinualSAC(Agent):
             n = min(DRAWN_TOGETHER, s.gradient_steps - first) * s.batch_size
             for batch in self.sample(n, randomness.REPLAY).split(s.batch_size):
                 losses = self.update(batch)
-        self.report = report_names(losses) | self.gradient_norms
-        self.report["alpha/value"] = self._of_task(self.log_alpha.value.detach().exp())
-        if s.popart:
-            self.report["popart/mean"] = self._of_task(self.popart.mean)
-            self.report["popart/scale"] = self._of_task(self.popart.scale)
-        if self.old_heads is not None:
-            self.report["exploration/head"] = self.old_heads.state()["exploration.head"].float()
+        self.note_block(losses)
         self.check_finite(losses)
 
     def reset_for_task(self) -> None:
@@ -300,12 +294,6 @@ class ContinualSAC(Agent):
         super().reset_for_task()
         if self.old_heads is not None:
             self.old_heads.reset()
-
-    def _of_task(self, values: Tensor) -> Tensor:
-        """Return values [S, tasks] of the current task, or their mean over interleaved tasks."""
-        if self.interleaved:
-            return values.mean(1)
-        return values[:, self.task % values.shape[1]].clone()  # PopArt may have one for all
 
     def _q(
         self, critic: HeadedNetwork, features: Tensor, action: Tensor, task: int | Tensor

@@ -86,6 +86,21 @@ def test_an_observation_is_read_as_features_and_a_task() -> None:
     assert TaskSpaces(spaces.observation, spaces.action).tasks(obs) == 0
 
 
+def test_tasks_are_read_anew_whatever_was_read_before() -> None:
+    spaces = spaces_of()
+    first, second = np.zeros((2, 5), np.float32), np.zeros((2, 5), np.float32)
+    first[:, 2], second[:, 4] = 1, 1
+    both = np.stack([first[0], second[0]])
+    wrong = first.copy()
+    wrong[1, 4] = 1
+    for _ in range(2):
+        assert spaces.tasks(first) == 0 and spaces.tasks(first.astype(np.float64)) == 0
+        assert spaces.tasks(second[0]) == 2 and spaces.tasks(second) == 2
+        assert spaces.tasks(both).tolist() == [0, 2]  # type: ignore[union-attr]
+        with pytest.raises(ValueError, match="must end in the one-hot"):
+            spaces.tasks(wrong)
+
+
 def test_an_observation_that_is_all_one_hot_is_refused() -> None:
     with pytest.raises(ValueError, match="has 3 numbers; needed are more than 3, the length"):
         TaskSpaces(Box(0, 1, (3,)), Box(-1, 1, (1,)), 3)

@@ -38,6 +38,8 @@ MADE_ANEW = {
     "_engine": "addresses of networks and gradients, for compiled code",
     "_warned": "what was said already",
     "_places": "derived from the buffer's contents",
+    "_seen": "the last observations' one-hots",
+    "_shared": "their task",
 }
 """Attributes that may differ right after restoring: derived, or of one update or step."""
 

@@ -11,7 +11,16 @@ from torch import Tensor
 from clrl.agents import randomness
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.sac.replay import Batch
-from tests.agents.tiny import SETTINGS, fill, randomise, sac, same_bits, vec, weights
+from tests.agents.tiny import (
+    SETTINGS,
+    fill,
+    randomise,
+    sac,
+    same_bits,
+    total_differences,
+    vec,
+    weights,
+)
 
 
 def test_targets_start_at_the_critics_and_follow_them_in_closed_form() -> None:
@@ -226,3 +235,50 @@ def test_a_new_critic_is_a_new_network() -> None:
     assert critic.core.norm is not None
     assert bool((weights(agent)["critic.core.layers.0.bias"] == 0).all())
     assert bool((critic.core.norm.weight == 1).all()) and bool((critic.core.norm.bias == 0).all())
+
+
+class Recording(ContinualSAC):
+    """SAC that keeps the batches it was updated on."""
+
+    def update(self, batch: Any) -> dict[str, Tensor]:
+        self.batches.append(batch)
+        return super().update(batch)
+
+    def build(self) -> None:
+        super().build()
+        self.batches: list[Batch] = []
+
+
+@pytest.mark.parametrize("updates", [1, 5, 30])
+def test_the_batches_of_a_block_are_drawn_together_up_to_25(updates: int) -> None:
+    agent = Recording(vec(2), seeds=(0, 1), **(SETTINGS | {"gradient_steps": updates}))
+    agent.learn(10)
+    assert agent.batches == []
+    twin = sac(seeds=(0, 1))
+    twin.load_state_dict(agent.state_dict())
+    agent.learn(1)
+    twin.buffer.load(agent.buffer.state())
+    expected = []
+    for n in (updates,) if updates < 25 else (25, 5):
+        expected += twin.sample(16 * n, randomness.REPLAY).split(16)
+    assert len(agent.batches) == len(expected) == updates
+    for got, wanted in zip(agent.batches, expected, strict=True):
+        for name in ("obs", "next_obs", "action", "reward", "done", "noise", "next_noise"):
+            assert same_bits(getattr(got, name), getattr(wanted, name))
+        assert got.task == wanted.task == 0
+    assert agent.streams.state()["replay"] == twin.streams.state()["replay"]
+
+
+def test_a_run_split_between_blocks_that_are_drawn_in_parts_is_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("clrl.agents.sac.sac.DRAWN_TOGETHER", 2)
+    whole, first, second = (sac(seeds=(0, 1)) for _ in range(3))
+    whole.learn(44)
+    first.learn(33)
+    second.load_state_dict(first.state_dict())
+    assert first.env is not None
+    second.set_env(first.env, force_reset=False)
+    second.learn(11)
+    assert whole.n_updates == second.n_updates == 35
+    assert total_differences(whole.state_dict(), second.state_dict()) == []
