@@ -162,11 +162,14 @@ class TaskSpaces:
 
         It contains them whatever rounding does.
         """
-        return self.clip(self._low + (actions + self._low.dtype.type(1)) * self._half)
+        scaled = actions + self._low.dtype.type(1)
+        scaled *= self._half
+        scaled += self._low
+        return self.clip(scaled)
 
     def clip(self, actions: np.ndarray) -> np.ndarray:
         """Clip actions to the bounds of the action space, in its own type; an own copy."""
-        wide = actions.astype(self._low.dtype, copy=False).clip(self._low, self._high)
+        wide = np.minimum(np.maximum(actions, self._low), self._high)
         return wide.astype(self.action.dtype, copy=False)
 
     def unclipped(self, actions: np.ndarray) -> np.ndarray:

@@ -209,7 +209,7 @@ class ContinualSAC(Reporting):
         index = self.buffer.positions(self.streams.integers(role, counts, n), task)
         if task is None and not self.interleaved:  # there seeds change tasks one by one
             task = self.buffer.only_task()
-        return self.batch_of(self.buffer.rows(index, task is None, self.device), role, task)
+        return self.batch_of(self.buffer.rows(index, task is None), role, task)
 
     def rows_of(self, batch: Batch) -> dict[str, Tensor]:
         """Return the transitions, as the replay buffer keeps them."""
@@ -218,8 +218,8 @@ class ContinualSAC(Reporting):
     def batch_of(self, rows: dict[str, Tensor], role: int, task: int | None = None) -> Batch:
         """Return the batch of stored transitions, with noise for the policy's actions."""
         shape = (2, rows["reward"].shape[1], self.spaces.action_dim)
-        noise = torch.from_numpy(self.streams.normal(role, shape)).to(self.device)
-        return Batch.of(rows, noise, task)
+        batch = Batch.of(rows, self.streams.normal(role, shape), task)
+        return batch if self.device.type == "cpu" else batch.to(self.device)
 
     def explore(self, features: np.ndarray) -> np.ndarray:
         """Return actions [S, A] for training.
