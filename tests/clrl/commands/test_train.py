@@ -154,6 +154,6 @@ def test_a_dry_run_prints_settings_and_costs_and_writes_nothing(
     assert "training    20,000,000 steps and 19,980,000 updates per seed" in out
     assert "evaluation  44,000,000 steps per seed, in 1,000 evaluations" in out
     assert "5 seeds of 349 MiB: data 321 MiB, networks " in out  # 1e6 x 337 bytes
-    assert "disk        up to 3.2 GiB for two checkpoints, " in out
+    assert "disk        up to 3.3 GiB for two checkpoints, " in out
     assert "hours on one core of an AMD EPYC (Zen 4); others differ" in out
     assert list(tmp_path.iterdir()) == []

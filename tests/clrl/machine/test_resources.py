@@ -143,7 +143,7 @@ def test_too_little_memory_is_refused_with_numbers_and_what_to_change(
     machine(10.0)
     with pytest.raises(ConfigError) as refusal:
         check_resources(config, tmp_path / "new")
-    for words in ("2 seeds of 6.2 GiB", "10.0 GiB are available", "fewer --seeds", "--sac.buffer"):
+    for words in ("2 seeds of 6.3 GiB", "10.0 GiB are available", "fewer --seeds", "--sac.buffer"):
         assert words in str(refusal.value)
     machine(64.0, disk=20.0)
     with pytest.raises(ConfigError, match="two checkpoints take up to 24.9 GiB, and 20.0 GiB are"):
