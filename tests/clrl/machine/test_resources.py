@@ -146,7 +146,7 @@ def test_too_little_memory_is_refused_with_numbers_and_what_to_change(
     for words in ("2 seeds of 6.3 GiB", "10.0 GiB are available", "fewer --seeds", "--sac.buffer"):
         assert words in str(refusal.value)
     machine(64.0, disk=20.0)
-    with pytest.raises(ConfigError, match="two checkpoints take up to 24.9 GiB, and 20.0 GiB are"):
+    with pytest.raises(ConfigError, match="two checkpoints take up to 25.2 GiB, and 20.0 GiB are"):
         check_resources(config, tmp_path / "new")
     (tmp_path / "begun" / "checkpoints").mkdir(parents=True)
     check_resources(config, tmp_path / "begun")
