@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from clrl.agents.native.calls import Seeds
 from clrl.agents.native.library import CNetworkCall
-from clrl.agents.native.network import describe, rows
+from clrl.agents.native.network import MAX_ROWS, describe, known, readable, rows
 from clrl.agents.networks.adam import FlatParameters
 from clrl.agents.networks.layers import HeadedNetwork
 
@@ -25,7 +25,18 @@ def outputs(
         parameters: the network's.
         x: inputs [S, B, inputs]; they get no gradient.
         task: one task for the whole batch, or task ids [S, B].
+
+    Raises:
+        ValueError: inputs or tasks of other shapes, or more rows than compiled code reads.
     """
+    shape = (network.lead[0], x.shape[1])
+    few = 0 < shape[1] <= MAX_ROWS
+    if not few or not readable(x, (*shape, network.widths[0])):
+        raise ValueError(
+            f"inputs are {tuple(x.shape)}; needed is float32 (S, B, {network.widths[0]})"
+        )
+    if not known(task, shape, network.heads):
+        raise ValueError(f"tasks are {task}; allowed are 0 to {network.heads - 1} for every row")
     leaves = [parameter for parameter, _ in parameters.gradient_slots]
     found: Tensor = _Outputs.apply(network, parameters, x, task, *leaves)
     return found
@@ -44,10 +55,11 @@ class _Outputs(torch.autograd.Function):
         seeds, n_rows = x.shape[:2]
         result = torch.empty(seeds, n_rows, network.outputs)
         call = CNetworkCall(net=describe(network, parameters), rows=n_rows, inputs=rows(x))
-        kept: list[Any] = [x, parameters, result]
+        kept, saved = [result], [parameters.flat, *leaves, x]
         if isinstance(task, int):
             call.task = task
         else:
+            saved.append(task)
             kept.append(task.contiguous())
             call.task_ids = kept[-1].data_ptr()
         call.outputs = result.data_ptr()
@@ -55,11 +67,13 @@ class _Outputs(torch.autograd.Function):
         ctx.memory = ctx.calls.memory_to_keep(call, "network_scratch")
         ctx.calls.call_keeping("network_forward", call, ctx.memory)
         ctx.parameters = parameters
+        ctx.save_for_backward(*saved)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor) -> Any:
+        assert ctx.saved_tensors  # which raises if one of them was changed since
         gradient, d_outputs = torch.zeros_like(ctx.parameters.flat), d_outputs.contiguous()
         ctx.call.net.gradients, ctx.call.d_outputs = gradient.data_ptr(), d_outputs.data_ptr()
         ctx.calls.call_keeping("network_backward", ctx.call, ctx.memory)

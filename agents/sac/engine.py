@@ -16,25 +16,27 @@ from clrl.agents.native.function import outputs
 from clrl.agents.native.library import CSac
 from clrl.agents.native.network import (
     MAX_ROWS,
-    Watched,
     describe,
     keep_hidden,
-    not_ours,
+    known,
+    misshapen,
     readable,
     refusal,
     rows,
-    watched_parameters,
 )
+from clrl.agents.native.watched import Watched, like, misplaced, not_ours, watched_parameters
+from clrl.agents.sac.policy import LogAlpha
+from clrl.agents.sac.popart import PopArt
 from clrl.agents.sac.replay import Batch
 
 if TYPE_CHECKING:
     from clrl.agents.sac.sac import ContinualSAC
 
 _OURS = ("losses", "prepare", "output_distributions", "action_distribution", "with_task",
-         "_soft_target", "_q")  # fmt: skip
+         "_split", "_soft_target", "_q", "take_gradients")  # fmt: skip
 """What the compiled code stands in for."""
-_WRITTEN_IN = ("clrl.agents.sac.sac", "clrl.agents.acting")
-_READ = ("obs", "action", "reward", "next_obs", "done", "noise", "next_noise")
+_WRITTEN_IN = ("clrl.agents.sac.sac", "clrl.agents.acting", "clrl.agents.learner")
+_NETWORKS = ("actor", "critic", "target_critic", "log_alpha", "popart")
 
 
 class SACEngine:
@@ -45,11 +47,10 @@ class SACEngine:
     """
 
     def __init__(self, agent: ContinualSAC):
-        networks = [agent.actor, agent.critic, agent.target_critic]
         own = vars(agent)
-        places = [(own, name, own[name]) for name in ("actor", "critic", "target_critic")]
-        places += [(own, name, None) for name in _OURS]
-        self._watched = Watched([*places, *watched_parameters(agent)], networks)
+        places = [(own, name, own[name]) for name in (*_NETWORKS, "settings", "spaces", "seeds")]
+        networks = [own[name] for name in _NETWORKS]
+        self._watched = Watched(agent, _OURS, [*places, *watched_parameters(agent)], networks)
         self._losses = torch.zeros(agent.n_seeds, 3)
         self._unasked = {part: torch.zeros(0) for part in agent.optimizers}
         self._seeds = Seeds(agent.n_seeds)
@@ -62,12 +63,14 @@ class SACEngine:
             actions=agent.spaces.action_dim,
             tasks=log_alpha.shape[1],
             gamma=agent.settings.gamma,
-            target_entropy=agent.target_entropy,
-            log_std_min=agent.log_std_range[0],
-            log_std_max=agent.log_std_range[1],
             log_alpha=log_alpha.data_ptr(),
             losses=self._losses.data_ptr(),
         )
+        features, actions = (agent.spaces.feature_dim,), (agent.spaces.action_dim,)
+        self._numbers: dict[str, tuple[int, ...]] = {
+            "obs": features, "action": actions, "reward": (), "next_obs": features, "done": (),
+            "noise": actions, "next_noise": actions,
+        }  # fmt: skip
 
     @staticmethod
     def refusal(agent: Any) -> str | None:
@@ -75,8 +78,12 @@ class SACEngine:
         if agent.settings.batch_size > MAX_ROWS:
             return f"batch_size is {agent.settings.batch_size}, more than {MAX_ROWS}"
         networks = (agent.actor, agent.critic, agent.target_critic)
-        ours = not_ours(agent, _OURS, _WRITTEN_IN)
-        return ours or next(filter(None, map(refusal, networks)), None)
+        return (
+            not_ours(agent, _OURS, _WRITTEN_IN)
+            or next(filter(None, map(refusal, networks)), None)
+            or _sizes_refused(agent)
+            or misplaced(agent)
+        )
 
     def unchanged(self) -> bool:
         """Return whether networks and parameters are still those that it was made for."""
@@ -84,8 +91,14 @@ class SACEngine:
 
     def reads(self, batch: Batch) -> bool:
         """Return whether it can compute a batch."""
-        few = batch.reward.shape[1] <= MAX_ROWS
-        return few and all(readable(getattr(batch, name)) for name in _READ)
+        shape = tuple(batch.reward.shape)
+        if len(shape) != 2 or shape[0] != self._seeds.n or not 0 < shape[1] <= MAX_ROWS:
+            return False
+        return (
+            all(readable(getattr(batch, n), (*shape, *k)) for n, k in self._numbers.items())
+            and (batch.target is None or readable(batch.target, shape))
+            and known(batch.task, shape, self._sac.tasks)
+        )
 
     def gradients_of(
         self,
@@ -99,21 +112,18 @@ class SACEngine:
         if agent.settings.popart and batch.target is None:
             raw = self.targets(agent, batch)
             batch = replace(batch, target=agent.popart.normalise(raw, batch.task))
-        target = batch.target
-        kept = self._read(agent, batch)
-        if target is not None:
-            kept.append(target.contiguous())
-            sac.given = kept[-1].data_ptr()
-        gradients = self._gradients(agent, into)
+        gradients, kept = self._gradients(agent, into), self._read(agent, batch)
+        target = None if batch.target is None else batch.target.contiguous()
+        sac.given = None if target is None else target.data_ptr()
         sac.actor.gradients, sac.critic.gradients, sac.d_log_alpha = (
             gradients[part].data_ptr() for part in ("actor", "critic", "alpha")
         )
+        ctypes.memset(sac.hidden, 0, ctypes.sizeof(sac.hidden))
         if hidden is not None:
             hidden["actor"] = keep_hidden(agent.actor, batch.reward.shape[1], sac.hidden[0])
             hidden["critic"] = keep_hidden(agent.critic, batch.reward.shape[1], sac.hidden[1])
         self._seeds.call("sac_gradients", sac, "sac_scratch")
-        sac.given = None
-        ctypes.memset(sac.hidden, 0, ctypes.sizeof(sac.hidden))
+        del kept
         actor, critic, alpha = self._losses.clone().unbind(1)
         return {"actor": actor, "critic": critic, "alpha": alpha}
 
@@ -128,14 +138,22 @@ class SACEngine:
     def act(
         self, agent: ContinualSAC, features: np.ndarray, task: int | Tensor, noise: np.ndarray
     ) -> np.ndarray:
-        """Return the squashed policy's actions [S, K, A] for features [S, K, D]."""
+        """Return the squashed policy's actions [S, K, A] for features [S, K, D].
+
+        Raises:
+            ValueError: features of another shape, or a task that is not there.
+        """
+        shape, wide = (self._seeds.n, features.shape[1]), agent.spaces.feature_dim
+        if features.shape != (*shape, wide):
+            raise ValueError(f"features are {features.shape}; allowed are {(*shape, wide)}")
+        task = task if isinstance(task, int) else task.expand(shape)
+        if not known(task, shape, self._sac.tasks):
+            raise ValueError(f"task is {task}; allowed are 0 to {self._sac.tasks - 1}")
         actions = np.empty((*features.shape[:2], agent.spaces.action_dim), np.float32)
         drawn = np.array(np.broadcast_to(noise, actions.shape), np.float32)
         for first in range(0, features.shape[1], MAX_ROWS):
             some = slice(first, first + MAX_ROWS)
             x = torch.from_numpy(np.ascontiguousarray(features[:, some], np.float32))
-            if not isinstance(task, int):
-                task = task.expand(features.shape[:2])
             own = task if isinstance(task, int) else task[:, some].contiguous()
             x, z = agent.with_task(x, own), torch.from_numpy(drawn[:, some])
             result = torch.empty(*x.shape[:2], actions.shape[2])
@@ -161,6 +179,11 @@ class SACEngine:
         own = {part: optimizer.grad for part, optimizer in agent.optimizers.items()}
         if into is None:
             return own
+        for part, tensor in into.items():
+            if part not in own or not like(tensor, own[part]):
+                raise ValueError(
+                    f"into[{part!r}] is not like the gradients of one of {', '.join(own)}"
+                )
         for part in own.keys() - into.keys():
             if self._unasked[part].shape != own[part].shape:
                 self._unasked[part] = torch.zeros_like(own[part])
@@ -169,7 +192,7 @@ class SACEngine:
     def _read(self, agent: ContinualSAC, batch: Batch) -> list[Tensor]:
         """Tell the compiled code where a batch is; returns what must outlive its call."""
         sac, task = self._sac, batch.task
-        tensors = {name: getattr(batch, name) for name in _READ}
+        tensors = {name: getattr(batch, name) for name in self._numbers}
         for name in ("obs", "next_obs"):
             tensors[name] = agent.with_task(tensors[name], task)
         for name, tensor in tensors.items():
@@ -181,8 +204,29 @@ class SACEngine:
         else:
             kept.append(task.contiguous())
             sac.task_ids = kept[-1].data_ptr()
+        sac.target_entropy = agent.target_entropy
+        sac.log_std_min, sac.log_std_max = agent.log_std_range
         if agent.settings.popart:
             mean, scale = agent.popart.mean.detach().contiguous(), agent.popart.scale.contiguous()
             kept += [mean, scale]
             sac.popart_mean, sac.popart_scale = mean.data_ptr(), scale.data_ptr()
         return kept
+
+
+def _sizes_refused(agent: ContinualSAC) -> str | None:
+    """Return what does not have the sizes that the agent's spaces and settings ask for."""
+    if type(agent.log_alpha) is not LogAlpha or type(agent.popart) is not PopArt:
+        return "entropy coefficients or PopArt are not the library's own"
+    if agent.optimizers.keys() != {"actor", "critic", "alpha"}:
+        return f"the trained parts are {', '.join(agent.optimizers)}"
+    inputs, actions, heads = agent.input_dim, agent.spaces.action_dim, agent.n_heads
+    one, twins = (agent.n_seeds,), (agent.n_seeds, 2)
+    coefficients, statistics = (*one, agent.spaces.n_ids), (*one, heads)
+    if agent.log_alpha.value.shape != coefficients or agent.popart.mean.shape != statistics:
+        return "entropy coefficients or PopArt's statistics are not one per task or head"
+    critics = (twins, inputs + actions, 1, heads)
+    return (
+        misshapen(agent.actor, one, inputs, 2 * actions, heads)
+        or misshapen(agent.critic, *critics)
+        or misshapen(agent.target_critic, *critics)
+    )

@@ -73,10 +73,11 @@ INLINE float dot(const float *x, const float *y, int n) {
     return total(part);
 }
 
+INLINE lanes power_of_2(ints n) { return (lanes)((n + 127) << 23); } /* for -126..127 */
 /* e^x to 1e-7 (relative): x = n log 2 + r, and a polynomial in r (Cephes, expf.c). */
 INLINE lanes exp_of(lanes x) {
     const lanes shift = all(12582912.0f); /* 1.5 * 2^23: adding it rounds to a whole number */
-    lanes clamped = at_least(at_most(x, 88.0f), -87.0f);
+    lanes clamped = at_least(at_most(x, 90.0f), -110.0f);
     lanes n = fma(clamped, all(1.44269504088896341f), shift) - shift;
     lanes r = fma(n, all(-0.693359375f), clamped);
     r = fma(n, all(2.12194440e-4f), r);
@@ -87,10 +88,8 @@ INLINE lanes exp_of(lanes x) {
     p = fma(p, r, all(1.6666665459e-1f));
     p = fma(p, r, all(5.0000001201e-1f));
     p = fma(p, r * r, r) + 1.0f;
-    ints power = (__builtin_convertvector(n, ints) + 127) << 23;
-    lanes y = p * (lanes)power;
-    y = pick(x > all(88.7f), all(INFINITY), y);
-    return pick(x < all(-87.3f), all(0.0f), y);
+    ints whole = __builtin_convertvector(n, ints), half = whole >> 1; /* 2^128 is no float */
+    return p * power_of_2(half) * power_of_2(whole - half);
 }
 /* log(1 + x) for x in 0..1, to 1e-7 (relative): 2 artanh(x / (2 + x)) as a series. */
 INLINE lanes log1p_of(lanes x) {
