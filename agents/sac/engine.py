@@ -149,6 +149,7 @@ class SACEngine:
         task = task if isinstance(task, int) else task.expand(shape)
         if not known(task, shape, self._sac.tasks):
             raise ValueError(f"task is {task}; allowed are 0 to {self._sac.tasks - 1}")
+        self._set_numbers(agent)
         actions = np.empty((*features.shape[:2], agent.spaces.action_dim), np.float32)
         drawn = np.array(np.broadcast_to(noise, actions.shape), np.float32)
         for first in range(0, features.shape[1], MAX_ROWS):
@@ -171,6 +172,11 @@ class SACEngine:
         """Return the actor's outputs [S, B, 2 A] for features [S, B, D], with a graph."""
         x = agent.with_task(features, task)
         return outputs(agent.actor, agent.flats["actor"], x, task)
+
+    def _set_numbers(self, agent: ContinualSAC) -> None:
+        """Set what may be given another value at any time."""
+        self._sac.target_entropy = agent.target_entropy
+        self._sac.log_std_min, self._sac.log_std_max = agent.log_std_range
 
     def _gradients(
         self, agent: ContinualSAC, into: Mapping[str, Tensor] | None
@@ -204,8 +210,7 @@ class SACEngine:
         else:
             kept.append(task.contiguous())
             sac.task_ids = kept[-1].data_ptr()
-        sac.target_entropy = agent.target_entropy
-        sac.log_std_min, sac.log_std_max = agent.log_std_range
+        self._set_numbers(agent)
         if agent.settings.popart:
             mean, scale = agent.popart.mean.detach().contiguous(), agent.popart.scale.contiguous()
             kept += [mean, scale]
