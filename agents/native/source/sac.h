@@ -121,7 +121,8 @@ static void soft_targets(const Sac *sac, int seed, SacScratch *s, float *target)
 static void losses_of(const Sac *sac, int seed, const float *target, SacScratch *s) {
     int rows = sac->rows;
     Tasks tasks = tasks_of(sac, seed);
-    float actor = 0.0f, critic = 0.0f, alpha = 0.0f, *d_log_alpha = sac->d_log_alpha + (long)seed * sac->tasks;
+    double actor = 0.0, critic = 0.0, alpha = 0.0; /* a float would lose digits over many rows */
+    float *d_log_alpha = sac->d_log_alpha + (long)seed * sac->tasks;
     memset(d_log_alpha, 0, sizeof(float) * sac->tasks);
     for (int m = 0; m < rows; m++) {
         int at = alpha_of(sac, tasks, m);
@@ -133,12 +134,12 @@ static void losses_of(const Sac *sac, int seed, const float *target, SacScratch 
         s->d_q[1][rows + m] = -share(two, one) / rows;
         for (int k = 0; k < 2; k++) {
             float error = s->q[k][m] - target[m];
-            critic += 0.5f * error * error;
+            critic += 0.5 * error * error;
             s->d_q[k][m] = error / rows;
         }
     }
     float *losses = sac->losses + 3 * seed;
-    losses[0] = actor / rows, losses[1] = critic / rows, losses[2] = alpha / rows;
+    losses[0] = (float)(actor / rows), losses[1] = (float)(critic / rows), losses[2] = (float)(alpha / rows);
 }
 /* The gradient of the actor's outputs [rows, 2 actions], from that of the actions by both critics. */
 static void actor_gradient(const Sac *sac, int seed, SacScratch *s) {
