@@ -44,8 +44,8 @@ def refusal(network: nn.Module, kind: type[HeadedNetwork] = HeadedNetwork) -> st
     for module in network.modules():
         if any(hooks_of(module)) or "forward" in vars(module):
             return f"a {type(module).__name__} has a hook"
-        if vars(module).get("tape") is not None:
-            return f"a {type(module).__name__} keeps a tape"
+        if any(vars(module).get(name) is not None for name in ("tape", "kept")):
+            return f"a {type(module).__name__} keeps what passes through it"
     for written in CLASSES:
         if home_of(vars(written)["forward"]) != written.__module__:
             return f"`forward` of {written.__name__} is not the library's own"

@@ -117,8 +117,10 @@ class Watched:
         held += [(of, name, value) for of in inner for name, value in of.items()]
         held += [(of, name, of[name]) for of in own for name in _SET_ON_LAYERS if name in of]
         self._dicts, self._names, self._values = zip(*held, strict=True)
-        self._growing = [*inner, *own]  # whatever is new in one of them
+        # Whatever is new in one of them counts.
+        self._growing = [*inner, *own, learner.flats, learner.optimizers]
         self._sizes = [len(of) for of in self._growing]
+        self._modules, self._classes = modules, [type(module) for module in modules]
         self._hooks = [hooks for module in modules for hooks in hooks_of(module)]
         named = {part: dict(m.named_parameters()) for part, m in learner.modules().items()}
         self._parameters = [
@@ -137,6 +139,7 @@ class Watched:
             type(self._learner) is self._kind
             and all(map(is_, map(dict.get, self._dicts, self._names), self._values))
             and list(map(len, self._growing)) == self._sizes
+            and list(map(type, self._modules)) == self._classes
             and all([getattr(owner, name) is value for owner, name, value in self._of_classes])
             and list(map(Tensor.data_ptr, parameters)) == self._addresses
             and list(map(_NEEDS_GRADIENT, parameters)) == self._trained
