@@ -233,7 +233,7 @@ def test_compiled_code_goes_on_with_what_is_there_now(
     native = agent.act_on_features(obs, batch.task, noise)
     with on_torch(agent):
         torchs = agent.act_on_features(obs, batch.task, noise)
-    assert abs(native - torchs).max() <= 1e-6
+    assert abs(native - torchs).max() <= 2e-6
 
 
 # What compiled code cannot follow
@@ -299,7 +299,11 @@ def forward_pre_hook(agent: ContinualSAC) -> None:
 
 
 def backward_hook(agent: ContinualSAC) -> None:
-    agent.critic.head.register_full_backward_hook(lambda module, gi, go: (2 * gi[0],))
+    agent.critic.head.register_full_backward_hook(_doubled)
+
+
+def _doubled(module: nn.Module, of_inputs: Any, of_outputs: Any) -> tuple[Tensor]:
+    return (2 * of_inputs[0],)
 
 
 def parameter_hook(agent: ContinualSAC) -> None:
@@ -335,7 +339,7 @@ def fewer_heads(agent: ContinualSAC) -> None:
 
 
 def frozen_layer(agent: ContinualSAC) -> None:
-    agent.actor.core.layers[0].bias.requires_grad_(False)  # type: ignore[union-attr]
+    agent.actor.core.layers[0].bias.requires_grad_(False)
 
 
 def in_double(agent: ContinualSAC) -> None:
@@ -374,10 +378,9 @@ def test_what_compiled_code_cannot_follow_is_left_to_torch(
     batch = random_batch(agent, 16, per_row=True)
     before = found(agent, batch)
     change(agent)
-    gc.collect()
     results: list[Any] = []
     for path in ("native", "torch"):
-        agent.native.path = path  # type: ignore[assignment]
+        agent.native.path = path
         assert agent.engine(batch) is None
         try:
             results.append(found(agent, batch))

@@ -1,5 +1,6 @@
 """SAC's compiled losses and gradients: those of autograd, for everything that can be asked."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -248,7 +249,8 @@ def test_a_critic_that_says_nan_is_not_lost_beside_one_that_does_not(
     part: str, critic: int
 ) -> None:
     agent = make()
-    agent.modules()[part].head.bias.data[0, critic] = float("nan")
+    network = agent.critic if part == "critic" else agent.target_critic
+    network.head.bias.data[0, critic] = float("nan")
     native, torchs = found_by_both(agent, random_batch(agent, 16))
     for key in ("actor", "critic", "alpha"):
         assert native[0][key].isnan().tolist() == torchs[0][key].isnan().tolist()
@@ -382,7 +384,7 @@ def test_a_batch_that_compiled_code_would_misread_is_torchs(wrong: str) -> None:
     assert agent.engine(batch) is None
     results: list[Any] = []
     for path in ("native", "torch"):
-        agent.native.path = path  # type: ignore[assignment]
+        agent.native.path = path
         try:
             results.append(found(agent, batch))
         except (RuntimeError, IndexError, TypeError) as error:
@@ -398,8 +400,6 @@ def test_a_batch_that_is_torchs_is_warned_of_once() -> None:
     batch = random_batch(agent, TOO_MANY)
     with pytest.warns(UserWarning, match="computed by torch: a batch has more rows"):
         agent.gradients_of(batch)
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         agent.gradients_of(batch)
