@@ -207,7 +207,7 @@ def test_a_batch_may_be_views_of_packed_rows() -> None:
     strided = replace(
         batch, obs=views[0], next_obs=views[1], action=views[2],
         reward=views[3].squeeze(-1), done=views[4].squeeze(-1),
-        task=batch.task.t().contiguous().t(),
+        task=ids.t().contiguous().t(),
     )  # fmt: skip
     assert same_found(found(agent, batch), found(agent, strided))
 
