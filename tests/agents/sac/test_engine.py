@@ -202,7 +202,7 @@ def test_a_batch_may_be_views_of_packed_rows() -> None:
         batch.reward[..., None],
         batch.done[..., None],
     ]
-    packed = torch.cat(parts, -1)
+    packed, ids = torch.cat(parts, -1), torch.as_tensor(batch.task)
     views = packed.split([part.shape[2] for part in parts], -1)
     strided = replace(
         batch, obs=views[0], next_obs=views[1], action=views[2],
