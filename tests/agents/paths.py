@@ -7,12 +7,19 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
+from clrl.agents.native.path import unavailable, wanted
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.sac.replay import Batch
 from tests.agents.tiny import same_bits
+
+needs_compiled_code = pytest.mark.skipif(
+    wanted("auto") == "torch" or unavailable("cpu") is not None,
+    reason=f"updates are torch's: {unavailable('cpu') or 'CLRL_UPDATE says so'}",
+)
 
 Found = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, list[Tensor]]]
 """Losses by part, gradients by part and parameter, hidden activations by part."""

@@ -15,7 +15,7 @@ import torch
 
 from clrl.agents.native import build
 from clrl.agents.sac import ContinualSAC
-from tests.agents.paths import random_batch
+from tests.agents.paths import needs_compiled_code, random_batch
 from tests.agents.tiny import randomise, sac
 
 SETTINGS: list[dict[str, Any]] = [
@@ -25,9 +25,7 @@ SETTINGS: list[dict[str, Any]] = [
 SEEDS = (0, 1, 2)
 UPDATES = 20
 CAN = torch.backends.cpu.get_cpu_capability()
-pytestmark = pytest.mark.skipif(
-    CAN not in ("AVX2", "AVX512"), reason=f"compiled code does not run on {CAN}"
-)
+pytestmark = needs_compiled_code
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,9 @@ from torch import Tensor
 from clrl.agents.native.function import outputs
 from clrl.agents.networks.adam import FlatParameters
 from clrl.agents.networks.layers import Activation, HeadedNetwork
+from tests.agents.paths import needs_compiled_code
+
+pytestmark = needs_compiled_code
 
 SEEDS, INPUTS, OUTPUTS, HEADS = 3, 5, 4, 3
 

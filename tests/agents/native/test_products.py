@@ -69,7 +69,10 @@ def compiled(kind: str, folder: Path) -> Any:
         pytest.skip(str(error))
     out = str(folder / "parts.so")
     places = ["-I", str(build.SOURCE), "-shared", "-fPIC", str(folder / "parts.c"), "-o", out]
-    subprocess.run([*compiler, *build.flags(kind), *places], check=True, capture_output=True)
+    quickly = "-O1"  # no level changes a bit (test_bits.py)
+    subprocess.run(
+        [*compiler, *build.flags(kind), quickly, *places], check=True, capture_output=True
+    )
     library = ctypes.CDLL(out)
     library.sum_of.restype = library.dot_of.restype = ctypes.c_float
     assert library.lanes_of() == {"avx512": 16, "avx2": 8}[kind]

@@ -18,11 +18,22 @@ from clrl.agents.networks.layers import SeedLayerNorm, SeedLinear, exact_linear,
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.sac.policy import LogAlpha
 from clrl.agents.sac.popart import PopArt
-from tests.agents.paths import agree, found, found_by_both, on_torch, random_batch, same_found
+from tests.agents.paths import (
+    agree,
+    found,
+    found_by_both,
+    needs_compiled_code,
+    on_torch,
+    random_batch,
+    same_found,
+)
 from tests.agents.test_growth import Growing
 from tests.agents.tiny import randomise, sac, same_bits, vec
 
-pytestmark = pytest.mark.filterwarnings("ignore:this update is computed by torch")
+pytestmark = [
+    needs_compiled_code,
+    pytest.mark.filterwarnings("ignore:this update is computed by torch"),
+]
 
 
 def make(**settings: Any) -> ContinualSAC:

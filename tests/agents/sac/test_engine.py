@@ -23,6 +23,7 @@ from tests.agents.paths import (
     agree,
     found,
     found_by_both,
+    needs_compiled_code,
     on_torch,
     random_batch,
     same_found,
@@ -36,6 +37,8 @@ from tests.agents.tiny import (
     sac,
     same_bits,
 )
+
+pytestmark = needs_compiled_code
 
 LAYOUTS: dict[str, dict[str, Any]] = {
     "plain": {},
