@@ -1,4 +1,5 @@
 /* What Python calls: agents/native/library.py declares these functions. */
+#include "importance.h"
 #include "sac.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -64,6 +65,17 @@ EXPORT void network_backward(const NetworkCall *call, float *scratch, int first,
         backward(&call->net, seed, call->rows, call->rows, row_of(call->inputs, seed, 0), call->inputs.row,
                  tasks_of_call(call, seed), call->d_outputs + seed * numbers, &s.pass, &s.bench);
     }
+}
+EXPORT int64_t importance_scratch(const Importance *importance) {
+    Arena arena = {NULL, 0};
+    make_importance_scratch(&arena, importance);
+    return arena.used;
+}
+/* The importance of a network's parameters for the seeds first..last-1. */
+EXPORT void network_importance(const Importance *importance, float *scratch, int first, int last) {
+    Arena arena = {scratch, 0};
+    ImportanceScratch s = make_importance_scratch(&arena, importance);
+    for (int seed = first; seed < last; seed++) importance_of_seed(importance, seed, &s);
 }
 /* Which sources and flags this was compiled from. */
 EXPORT const char *key(void) { return KEY; }
