@@ -24,6 +24,7 @@ from clrl.agents.learner import Parity
 from clrl.agents.methods.base import Method, own_copy
 from clrl.agents.methods.finetuning import Finetuning
 from clrl.agents.native.path import Engine, Update, UpdatePath
+from clrl.agents.networks.layers import is_exact
 from clrl.agents.randomness import Streams, check_seeds
 from clrl.agents.settings.device import check_device
 from clrl.agents.settings.fields import check_value, whole_number
@@ -161,6 +162,11 @@ class Agent(Acting, BaseAlgorithm):
         self.spaces.check_same_tasks(sb3.spaces_of(wrapped, self.method.interleaved))
         self.n_envs = self.n_seeds
         super().set_env(wrapped, force_reset)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether compiled code does what it can: on the native path."""
+        return self.native.path == "native" and not is_exact()
 
     def engine(self, batch: Any = None) -> Any:
         """Return what computes gradients without autograd; None, where nothing does."""

@@ -1,6 +1,7 @@
 /* What Python calls: agents/native/library.py declares these functions. */
 #include "importance.h"
 #include "sac.h"
+#include "sums.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -76,6 +77,15 @@ EXPORT void network_importance(const Importance *importance, float *scratch, int
     Arena arena = {scratch, 0};
     ImportanceScratch s = make_importance_scratch(&arena, importance);
     for (int seed = first; seed < last; seed++) importance_of_seed(importance, seed, &s);
+}
+/* The dot products of tensors [seeds, ...], `sizes` numbers of a seed each, all together: [seeds]. */
+EXPORT void seed_dots(int tensors, const float *const *first, const float *const *second,
+                      const int64_t *sizes, int seeds, double *result) {
+    for (int seed = 0; seed < seeds; seed++) {
+        result[seed] = 0.0;
+        for (int i = 0; i < tensors; i++)
+            result[seed] += long_dot(first[i] + seed * sizes[i], second[i] + seed * sizes[i], sizes[i]);
+    }
 }
 /* Which sources and flags this was compiled from. */
 EXPORT const char *key(void) { return KEY; }
