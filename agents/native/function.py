@@ -9,14 +9,18 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from clrl.agents.native.calls import Seeds
-from clrl.agents.native.library import CNetworkCall
+from clrl.agents.native.library import CNetwork, CNetworkCall
 from clrl.agents.native.network import MAX_ROWS, describe, rows
 from clrl.agents.networks.adam import FlatParameters
 from clrl.agents.networks.layers import HeadedNetwork
 
 
 def outputs(
-    network: HeadedNetwork, parameters: FlatParameters, x: Tensor, task: int | Tensor
+    network: HeadedNetwork,
+    parameters: FlatParameters,
+    x: Tensor,
+    task: int | Tensor,
+    described: CNetwork | None = None,
 ) -> Tensor:
     """Return what `network(x, task)` returns, with a graph to the network's parameters.
 
@@ -25,12 +29,14 @@ def outputs(
         parameters: the network's.
         x: float32 inputs [S, B, inputs], for any B; they get no gradient.
         task: one task for the whole batch, or task ids [S, B].
+        described: the network's description, if there is one already.
     """
+    described = described or describe(network, parameters)
     leaves = [parameter for parameter, _ in parameters.gradient_slots]
     found = []
     for some in [slice(n, n + MAX_ROWS) for n in range(0, x.shape[1], MAX_ROWS)]:
         own = task if isinstance(task, int) else task[:, some]
-        made = Pass(network, parameters, x[:, some], own)
+        made = Pass(network, parameters, described, x[:, some], own)
         found.append(_Outputs.apply(made, *leaves))
         if network.passes is not None:
             network.passes.append((made, found[-1]))
@@ -47,13 +53,16 @@ class Pass:
     """
 
     def __init__(
-        self, network: HeadedNetwork, parameters: FlatParameters, x: Tensor, task: int | Tensor
+        self,
+        network: HeadedNetwork,
+        parameters: FlatParameters,
+        described: CNetwork,
+        x: Tensor,
+        task: int | Tensor,
     ):
         self.network, self.parameters = network, parameters
         self.x = x if x.stride(2) == 1 else x.contiguous()
-        self.call = CNetworkCall(
-            net=describe(network, parameters), rows=x.shape[1], inputs=rows(self.x)
-        )
+        self.call = CNetworkCall(net=described, rows=x.shape[1], inputs=rows(self.x))
         if isinstance(task, int):
             self.call.task = task
         else:

@@ -35,21 +35,18 @@ def seed_norms(tensors: Sequence[Tensor], compiled: bool = False) -> Tensor:
     return torch.linalg.vector_norm(torch.stack(norms).view(-1, n_seeds).t().contiguous(), dim=1)
 
 
-def clip_norm(
-    gradients: Sequence[Tensor], max_norm: float, eps: float = 0.0, compiled: bool = False
-) -> Tensor:
+def clip_norm(gradients: Sequence[Tensor], max_norm: float, eps: float = 0.0) -> Tensor:
     """Scale each seed's gradient, in place, to a norm of at most max_norm.
 
     Args:
         gradients: parts [S, ...] of one gradient per seed.
         max_norm: the largest norm.
         eps: added to the norm, as torch's `clip_grad_norm_` does (1e-6) and TensorFlow's does not.
-        compiled: see `seed_norms`.
 
     Returns:
         the norms [S] before.
     """
-    norm = seed_norms(gradients, compiled)
+    norm = seed_norms(gradients)
     scale = (max_norm / (norm + eps)).clamp(max=1.0)
     scales = {n: scale.view(-1, *[1] * (n - 1)) for n in {g.dim() for g in gradients}}
     torch._foreach_mul_(list(gradients), [scales[g.dim()] for g in gradients])
@@ -88,6 +85,13 @@ class FlatParameters:
         named: the parameters by name, with the leading axes `lead`.
         lead: (S,) or (S, 2).
         gradients: whether the parameters are trained.
+
+    Attributes:
+        flat: the parameters.
+        grad: their gradients; None where they are not trained.
+        slots: where each one starts, and its shape.
+        seed_slots: where each one starts, and how many numbers a seed has of it, [parameters, 2].
+        gradient_slots: each one with its part of `grad`.
     """
 
     def __init__(
@@ -101,6 +105,9 @@ class FlatParameters:
             self.slots[name] = (size, parameter.shape)
             self._strides[name] = _strides(parameter.shape, parameter.dim() >= len(lead) + 2)
             size += parameter.numel()
+        self.seed_slots = torch.tensor(
+            [(start, math.prod(shape[1:])) for start, shape in self.slots.values()]
+        )
         device = next(iter(named.values())).device
         self.flat = torch.zeros(math.ceil(size / _ALIGN) * _ALIGN, device=device)
         self.grad = torch.zeros_like(self.flat) if gradients else None
@@ -193,8 +200,9 @@ class SeedAdam:
 
     def clip(self, max_norm: float, compiled: bool = False) -> Tensor:
         """Scale each seed's gradient to a norm of at most max_norm; returns the norms [S]."""
-        views = [view for _, view in self.parameters.gradient_slots]
-        return clip_norm(views, max_norm, compiled=compiled)
+        if compiled:
+            return native.clip([self.parameters], max_norm)
+        return clip_norm([view for _, view in self.parameters.gradient_slots], max_norm)
 
     def step(self) -> None:
         """Move the parameters by one step."""

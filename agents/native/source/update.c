@@ -87,5 +87,24 @@ EXPORT void seed_dots(int tensors, const float *const *first, const float *const
             result[seed] += long_dot(first[i] + seed * sizes[i], second[i] + seed * sizes[i], sizes[i]);
     }
 }
+/* The same of the slots (start, numbers of a seed) of two flat tensors. */
+EXPORT void flat_dots(int slots, const int64_t (*slot)[2], const float *first, const float *second,
+                      int seeds, double *result) {
+    for (int seed = 0; seed < seeds; seed++) {
+        result[seed] = 0.0;
+        for (int i = 0; i < slots; i++) {
+            int64_t at = slot[i][0] + seed * slot[i][1];
+            result[seed] += long_dot(first + at, second + at, slot[i][1]);
+        }
+    }
+}
+/* Multiplies each seed's numbers of a flat tensor by a factor of its own. */
+EXPORT void flat_scale(int slots, const int64_t (*slot)[2], float *values, int seeds, const float *factors) {
+    for (int seed = 0; seed < seeds; seed++)
+        for (int i = 0; i < slots && factors[seed] != 1.0f; i++) {
+            float *from = values + slot[i][0] + seed * slot[i][1];
+            for (int64_t j = 0; j < slot[i][1]; j++) from[j] *= factors[seed];
+        }
+}
 /* Which sources and flags this was compiled from. */
 EXPORT const char *key(void) { return KEY; }
