@@ -32,11 +32,11 @@ def mean_magnitudes(
     """
     if learner.engine() is None or magnitude not in _ABSOLUTE:
         return None
-    with _passes(learner) as (passes, biases):
+    with _passes(learner) as (passes, tapes):
         distribution = learner.output_distributions(batch)
     if not passes:
         return None
-    taped = {name: layer.tape[0][1] for name, layer in biases.items() if layer.tape}
+    taped = {name: tape[0][1] for name, tape in tapes.items() if tape}
     outputs = [result for _, result in passes]
     deltas = _deltas(distribution, scalars_of, [*outputs, *taped.values()])
     total, divisor = torch.zeros(()), sum(result.shape[1] for result in outputs)
@@ -53,19 +53,19 @@ def mean_magnitudes(
 @contextlib.contextmanager
 def _passes(
     learner: Learner,
-) -> Iterator[tuple[list[tuple[Pass, Tensor]], dict[str, SeedBias]]]:
-    """Keep compiled passes of the learner's network, and its biases' outputs on their tapes."""
+) -> Iterator[tuple[list[tuple[Pass, Tensor]], dict[str, list[tuple[None, Tensor]]]]]:
+    """Keep compiled passes of the learner's network, and what its biases put on their tapes."""
     network = learner.network()
-    biases = {n: layer for n, layer in network.named_modules() if isinstance(layer, SeedBias)}
+    layers = {n: layer for n, layer in network.named_modules() if isinstance(layer, SeedBias)}
     passes: list[tuple[Pass, Tensor]] = []
     network.passes = passes  # type: ignore[assignment]
-    for layer in biases.values():
+    for layer in layers.values():
         layer.tape = []
     try:
-        yield passes, biases
+        yield passes, {name: layer.tape for name, layer in layers.items() if layer.tape is not None}
     finally:
         network.passes = None  # type: ignore[assignment]
-        for layer in biases.values():
+        for layer in layers.values():
             layer.tape = None
 
 

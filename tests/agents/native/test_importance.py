@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,13 +11,14 @@ from torch import Tensor
 
 from clrl.agents.native import importance as native
 from clrl.agents.native import library
+from clrl.agents.native.function import outputs
 from clrl.agents.native.network import MAX_ROWS
 from clrl.agents.native.path import unavailable
 from clrl.agents.networks.distributions import Gaussian
 from clrl.agents.networks.importance import fisher_outputs, mean_magnitudes, squared_norm
 from clrl.agents.randomness import METHOD
 from clrl.agents.sac import ContinualSAC
-from tests.agents.tiny import fill, randomise, sac, same_bits
+from tests.agents.tiny import fill, ppo, randomise, sac, same_bits
 
 pytestmark = pytest.mark.skipif(
     unavailable("cpu") is not None, reason=f"no compiled update: {unavailable('cpu')}"
@@ -111,13 +113,30 @@ def test_other_magnitudes_and_what_is_not_compiled_are_left_to_torch() -> None:
     assert found.keys() >= agent.protected_parameters().keys()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_action_noise_that_no_input_changes_is_measured_beside_the_network(kind: str) -> None:
+    compiled, taped = (ppo(seeds=(0, 1, 2), multi_head=False) for _ in range(2))
+    for agent in (compiled, taped):
+        randomise(agent)
+    policy, flat = compiled.policy_net, compiled.flats["policy"]
+    batch: Any = SimpleNamespace(obs=torch.randn(3, 7, compiled.spaces.feature_dim), task=0)
+    tasks = {"engine": lambda batch=None: policy, "output_distributions": lambda batch: gaussian()}
+
+    def gaussian() -> Gaussian:
+        mean = outputs(policy, flat, compiled.with_task(batch.obs, 0), 0)
+        return Gaussian(mean, policy._std(mean, 0))
+
+    vars(compiled).update(tasks)
+    ours, theirs = KINDS[kind](compiled, batch), KINDS[kind](taped, batch)
+    assert "log_std.bias" in taped.protected_parameters()
+    for name in taped.protected_parameters():
+        assert (ours[name] - theirs[name]).norm() < 2e-6 * theirs[name].norm(), name
+
+
 def test_tapes_and_passes_are_put_away_even_after_an_error() -> None:
-    agent = agent_of("native")
-
-    def fail(batch: Any) -> Any:
+    agent = ppo()
+    with pytest.raises(RuntimeError, match="enough"), native._passes(agent) as (_, tapes):
+        assert agent.policy_net.passes == [] and agent.policy_net.log_std.tape == []
         raise RuntimeError("enough")
-
-    agent.actor.passes = None
-    with pytest.raises(RuntimeError, match="enough"), native._passes(agent):
-        fail(None)
-    assert agent.actor.passes is None
+    assert tapes.keys() == {"log_std"}
+    assert agent.policy_net.passes is None and agent.policy_net.log_std.tape is None
