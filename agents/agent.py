@@ -52,9 +52,10 @@ class Agent(Acting, BaseAlgorithm):
       never changes training.
     * `save` writes tensors and JSON, and `load` runs no code from the file. Environments are not
       saved: `load(path, env)` goes on from the first observation of `env`.
-    * On a CPU a seed's trajectory is bit for bit the same alone and beside others, if layer widths
-      are multiples of 16 (torch picks its kernels by the memory alignment of a seed's matrix) and,
-      with oneDNN products, batch_size times width exceeds 4,096 (below that it takes others).
+    * On a CPU a seed's trajectory is bit for bit the same alone and beside others. The native path
+      needs nothing for it; VCL's passes and the torch path need layer widths that are multiples of
+      16 (torch picks its kernels by the memory alignment of a seed's matrix), one number of threads
+      and, with oneDNN products, a batch_size times width above 4,096 (below it takes others).
 
     What the environments reveal decides how a change of task is noticed: it is seen in the
     observation's one-hot ("task"), told when an episode starts ("boundaries"; `told_task` says
