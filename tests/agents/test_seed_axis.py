@@ -1,5 +1,8 @@
 """A seed's trajectory does not depend on which seeds stand beside it."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -117,3 +120,35 @@ def test_a_seed_alone_equals_the_seed_beside_others_on_the_native_path(
         assert differences(trained(SEEDS[1:2], name, **settings), beside, 0, 1) == []
     finally:
         torch.set_num_threads(before)
+
+
+STATE = """
+import hashlib, sys
+from tests.agents.test_seed_axis import SEEDS, trained
+for name in sys.argv[1:]:
+    settings = {"hidden_sizes": (40, 33), "batch_size": 100, "update": "native"}
+    state = trained(SEEDS[1:2], name, **settings)
+    digest = hashlib.sha256(str(state["json"]["report"]).encode())
+    for tensor in state["tensors"].values():
+        digest.update(tensor.contiguous().numpy().tobytes())
+    print(name, digest.hexdigest())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(unavailable("cpu") is not None, reason=f"{unavailable('cpu')}")
+def test_a_seeds_bits_are_those_of_a_processor_with_narrower_registers() -> None:
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        pytest.skip("this processor has no wider registers than AVX2")
+    command = [sys.executable, "-c", STATE, *(name for name in METHODS if name != "vcl")]
+    found = [
+        subprocess.run(
+            command,
+            env=os.environ | {"ATEN_CPU_CAPABILITY": kind},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for kind in ("avx2", "avx512")
+    ]
+    assert "finetuning" in found[0] and found[0] == found[1]

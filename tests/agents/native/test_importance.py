@@ -13,7 +13,7 @@ from clrl.agents.native import importance as native
 from clrl.agents.native import library
 from clrl.agents.native.function import outputs
 from clrl.agents.native.network import MAX_ROWS
-from clrl.agents.native.path import unavailable
+from clrl.agents.native.path import VARIABLE, unavailable
 from clrl.agents.networks.distributions import Gaussian
 from clrl.agents.networks.importance import fisher_outputs, mean_magnitudes, squared_norm
 from clrl.agents.randomness import METHOD
@@ -53,6 +53,12 @@ def agent_of(update: Any, seeds: Sequence[int] = (0, 1, 2), **settings: Any) -> 
     for task in (0, 1):
         fill(agent, task=task)
     return agent if len(seeds) == 3 else agent.take(seeds[0])
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that is taken from another chooses its path anew."""
+    monkeypatch.delenv(VARIABLE, raising=False)
 
 
 @pytest.fixture
