@@ -24,6 +24,7 @@ from clrl.agents.learner import Parity
 from clrl.agents.methods.base import Method, own_copy
 from clrl.agents.methods.finetuning import Finetuning
 from clrl.agents.native.path import Engine, Update, UpdatePath
+from clrl.agents.networks.layers import is_exact
 from clrl.agents.randomness import Streams, check_seeds
 from clrl.agents.settings.device import check_device
 from clrl.agents.settings.fields import check_value, whole_number
@@ -51,9 +52,10 @@ class Agent(Acting, BaseAlgorithm):
       never changes training.
     * `save` writes tensors and JSON, and `load` runs no code from the file. Environments are not
       saved: `load(path, env)` goes on from the first observation of `env`.
-    * On a CPU a seed's trajectory is bit for bit the same alone and beside others, if layer widths
-      are multiples of 16 (torch picks its kernels by the memory alignment of a seed's matrix) and,
-      with oneDNN products, batch_size times width exceeds 4,096 (below that it takes others).
+    * On a CPU a seed's trajectory is bit for bit the same alone and beside others. The native path
+      needs nothing for it; VCL's passes and the torch path need layer widths that are multiples of
+      16 (torch picks its kernels by the memory alignment of a seed's matrix), one number of threads
+      and, with oneDNN products, a batch_size times width above 4,096 (below it takes others).
 
     What the environments reveal decides how a change of task is noticed: it is seen in the
     observation's one-hot ("task"), told when an episode starts ("boundaries"; `told_task` says
@@ -161,6 +163,11 @@ class Agent(Acting, BaseAlgorithm):
         self.spaces.check_same_tasks(sb3.spaces_of(wrapped, self.method.interleaved))
         self.n_envs = self.n_seeds
         super().set_env(wrapped, force_reset)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether compiled code does what it can: on the native path."""
+        return self.native.path == "native" and not is_exact()
 
     def engine(self, batch: Any = None) -> Any:
         """Return what computes gradients without autograd; None, where nothing does."""

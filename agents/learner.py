@@ -223,6 +223,11 @@ class Learner(Tasks):
         self.n_updates += 1
         return losses
 
+    @property
+    def compiled(self) -> bool:
+        """Whether compiled code does what it can, sums per seed among it."""
+        return False
+
     def engine(self, batch: Any = None) -> Any:
         """Return what computes gradients without autograd; None, where nothing does.
 
@@ -267,16 +272,17 @@ class Learner(Tasks):
         """Clip the gradient norm of every part."""
         if self.max_grad_norm is not None:
             for optimizer in self.optimizers.values():
-                optimizer.clip(self.max_grad_norm)
+                optimizer.clip(self.max_grad_norm, self.compiled)
 
     def measure_gradients(self, penalty: Tensor | None) -> None:
         """Set `gradient_norms`, of the learner's own gradients and of a penalty's to come."""
         own = self.gradients()
         names = list(self.protected_parameters())
-        self.gradient_norms = {"gradient/rl": seed_norms([own[name] for name in names])}
+        gradients = {"gradient/rl": [own[name] for name in names]}
         if penalty is not None:
             pulls = self.method.penalty_gradients(penalty)
-            self.gradient_norms["gradient/penalty"] = seed_norms(list(pulls.values()))
+            gradients["gradient/penalty"] = list(pulls.values())
+        self.gradient_norms = {k: seed_norms(g, self.compiled) for k, g in gradients.items()}
 
     def add_gradients(self, penalty: Tensor) -> None:
         """Add the gradients of a penalty with a graph, summed over seeds."""

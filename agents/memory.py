@@ -61,6 +61,8 @@ def gather(tensors: Mapping[str, Tensor], index: np.ndarray) -> dict[str, Tensor
     starts = next(iter(tensors.values())).shape[1] * np.arange(len(index))[:, None]
     flat = torch.from_numpy((starts + index).ravel())
     return {
-        name: tensor.flatten(0, 1).index_select(0, flat.to(tensor.device)).unflatten(0, index.shape)
+        name: tensor.flatten(0, 1)
+        .index_select(0, flat.to(tensor.device))
+        .view(*index.shape, *tensor.shape[2:])
         for name, tensor in tensors.items()
     }

@@ -78,7 +78,7 @@ class AGEM(Method):
         gradients = [
             view for optimizer in parts.values() for _, view in optimizer.parameters.gradient_slots
         ]
-        violated = project(gradients, reference)
+        violated = project(gradients, reference, learner.compiled)
         self.state["updates"] += 1
         self.state["violations"] += violated
 
@@ -87,22 +87,25 @@ class AGEM(Method):
         return {"violations": self.state["violations"] / self.state["updates"].clamp(min=1)}
 
 
-def project(gradients: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
+def project(
+    gradients: Sequence[Tensor], reference: Sequence[Tensor], compiled: bool = False
+) -> Tensor:
     """Take out of each seed's gradient, in place, what points against the reference gradient.
 
     Args:
         gradients: parts [S, ...] of one gradient per seed.
         reference: the same parts of the other.
+        compiled: whether compiled code adds up (`Learner.compiled`).
 
     Returns:
         whether it did, for each seed: [S]. The other seeds' gradients are not touched.
     """
-    dots = seed_dots(gradients, reference)
+    dots = seed_dots(gradients, reference, compiled)
     violated = dots < 0
     for s in violated.nonzero().flatten().tolist():
         # Seed by seed: a kernel over all of them would round by how many there are.
         own, other = ([part[s : s + 1] for part in parts] for parts in (gradients, reference))
-        square = seed_dots(other, other).clamp(min=torch.finfo(torch.float32).tiny)
+        square = seed_dots(other, other, compiled).clamp(min=torch.finfo(torch.float32).tiny)
         share = float(dots[s] / square)
         torch._foreach_sub_(own, other, alpha=share)
     return violated

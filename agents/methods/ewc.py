@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from clrl.agents.methods.quadratic import QuadraticPenalty
-from clrl.agents.networks.distributions import Categorical, Gaussian
-from clrl.agents.networks.importance import fisher_outputs, mean_gradients, sampled_importance
-from clrl.agents.networks.layers import Recorder
+from clrl.agents.networks.importance import fisher_outputs, sampled_importance
 from clrl.agents.settings.fields import number
 
 
@@ -41,15 +39,14 @@ class FisherPenalty(QuadraticPenalty):
     def importance(self, task: int) -> dict[str, Tensor]:
         """Return the diagonal Fisher information of every protected parameter."""
         row_floor = self.fisher_floor if self.learner.parity == "original" else 0.0
-
-        def measure(
-            layers: Mapping[str, Recorder], distribution: Gaussian | Categorical
-        ) -> dict[str, Tensor]:
-            outputs = fisher_outputs(distribution, self.fisher_mean == "squashed")
-            return mean_gradients(layers, outputs, torch.square, row_floor)
-
         fisher = sampled_importance(
-            self.learner, task, self.fisher_batches, self.fisher_batch_size, measure
+            self.learner,
+            task,
+            self.fisher_batches,
+            self.fisher_batch_size,
+            partial(fisher_outputs, squashed_mean=self.fisher_mean == "squashed"),
+            torch.square,
+            row_floor,
         )
         return {name: value.clamp(min=self.fisher_floor) for name, value in fisher.items()}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -10,9 +9,7 @@ import torch
 from torch import Tensor
 
 from clrl.agents.methods.quadratic import QuadraticPenalty
-from clrl.agents.networks.distributions import Categorical, Gaussian
-from clrl.agents.networks.importance import mean_gradients, sampled_importance, squared_norm
-from clrl.agents.networks.layers import Recorder
+from clrl.agents.networks.importance import sampled_importance, squared_norm
 from clrl.agents.settings.fields import number
 
 
@@ -40,13 +37,12 @@ class MAS(QuadraticPenalty):
 
     def importance(self, task: int) -> dict[str, Tensor]:
         """Return the mean absolute gradient of the outputs' squared norm."""
-
-        def measure(
-            layers: Mapping[str, Recorder], distribution: Gaussian | Categorical
-        ) -> dict[str, Tensor]:
-            norm = squared_norm(distribution, self.mas_mean == "squashed")
-            return mean_gradients(layers, [norm], torch.abs)
-
+        squashed = self.mas_mean == "squashed"
         return sampled_importance(
-            self.learner, task, self.mas_batches, self.mas_batch_size, measure
+            self.learner,
+            task,
+            self.mas_batches,
+            self.mas_batch_size,
+            lambda distribution: [squared_norm(distribution, squashed)],
+            torch.abs,
         )

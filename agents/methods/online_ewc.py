@@ -39,14 +39,15 @@ class OnlineEWC(FisherPenalty):
         fisher = super().importance(task)
         if not self.normalize:
             return fisher
-        return {name: _unit(value) for name, value in fisher.items()}
+        compiled = self.learner.compiled
+        return {name: _unit(value, compiled) for name, value in fisher.items()}
 
     def merge(self, old: Tensor, new: Tensor) -> Tensor:
         """Let the old importance fade."""
         return self.gamma * old + new
 
 
-def _unit(values: Tensor) -> Tensor:
+def _unit(values: Tensor, compiled: bool) -> Tensor:
     """Return values [S, ...] with norm 1 for every seed; 0 where all are 0."""
-    norms = seed_norms([values]).clamp(min=1e-30)
+    norms = seed_norms([values], compiled).clamp(min=1e-30)
     return values / norms.view(-1, *[1] * (values.dim() - 1))

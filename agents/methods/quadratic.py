@@ -84,7 +84,7 @@ class QuadraticPenalty(Method):
             distance = torch._foreach_sub(tuple(self.protected.values()), anchor)
             pull = torch._foreach_mul(importance, distance)
             self._pull = torch._foreach_add(self._pull, pull) if values else pull
-            values.append(seed_dots(pull, distance))
+            values.append(seed_dots(pull, distance, self.learner.compiled))
         return self.coef * sum(values[1:], values[0]) if values else None
 
     def penalty_gradients(self, penalty: Tensor) -> dict[str, Tensor]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -24,7 +26,6 @@ class Seeds:
 
     def __init__(self, n: int):
         self.n, self._library = n, library()
-        self._pool: ThreadPoolExecutor | None = None
         self._scratch: dict[int, Tensor] = {}
 
     def call(self, function: str, description: ctypes.Structure, size: str, *more: int) -> None:
@@ -65,10 +66,9 @@ class Seeds:
         if threads == 1:
             call(address, memory[0], 0, self.n, *rest)
             return
-        self._pool = self._pool or ThreadPoolExecutor(self.n)
         bounds = [self.n * thread // threads for thread in range(threads + 1)]
         waiting = [
-            self._pool.submit(call, address, own, first, last, *rest)
+            _pool(os.getpid()).submit(call, address, own, first, last, *rest)
             for own, first, last in zip(memory, bounds[:-1], bounds[1:], strict=True)
         ]
         try:
@@ -83,6 +83,12 @@ class Seeds:
         if tensor is None or len(tensor) < floats + 16:
             tensor = self._scratch[thread] = torch.zeros(floats + 16)
         return ctypes.c_void_p(aligned(tensor))
+
+
+@functools.cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Return the threads of a process: a forked one has none of its parent's."""
+    return ThreadPoolExecutor(os.cpu_count())
 
 
 def aligned(tensor: Tensor) -> int:

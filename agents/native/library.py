@@ -50,6 +50,16 @@ class CNetworkCall(ctypes.Structure):
     ]
 
 
+class CImportance(ctypes.Structure):
+    """`Importance` of source/importance.h."""
+
+    _fields_ = [
+        ("call", CNetworkCall),
+        *((name, ctypes.c_int32) for name in ("scalars", "absolute", "divisor")),
+        ("floor", ctypes.c_float),
+    ]
+
+
 class CSac(ctypes.Structure):
     """`Sac` of source/sac.h."""
 
@@ -121,6 +131,6 @@ def _opened(path: Path, kind: str) -> ctypes.CDLL | None:
             return None
     except (OSError, AttributeError):
         return None
-    for function in (found.network_scratch, found.sac_scratch):
+    for function in (found.network_scratch, found.sac_scratch, found.importance_scratch):
         function.restype = ctypes.c_int64
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from clrl.agents.networks.layers import (
     LEAKY_SLOPE,
     Core,
     HeadedNetwork,
+    SeedBias,
     SeedLayerNorm,
     SeedLinear,
 )
@@ -44,7 +46,8 @@ def refusal(network: nn.Module, kind: type[HeadedNetwork] = HeadedNetwork) -> st
     for module in network.modules():
         if any(hooks_of(module)) or "forward" in vars(module):
             return f"a {type(module).__name__} has a hook"
-        if any(vars(module).get(name) is not None for name in ("tape", "kept")):
+        keeps = any(vars(module).get(name) is not None for name in ("tape", "kept"))
+        if keeps and not isinstance(module, SeedBias):  # which torch adds
             return f"a {type(module).__name__} keeps what passes through it"
     for written in CLASSES:
         if home_of(vars(written)["forward"]) != written.__module__:
@@ -59,10 +62,24 @@ def refusal(network: nn.Module, kind: type[HeadedNetwork] = HeadedNetwork) -> st
 
 
 def misshapen(
-    network: HeadedNetwork, lead: tuple[int, ...], inputs: int, outputs: int, heads: int
+    network: HeadedNetwork,
+    lead: tuple[int, ...],
+    inputs: int,
+    outputs: int,
+    heads: int,
+    more: Mapping[str, tuple[int, ...]] | None = None,
 ) -> str | None:
-    """Return which sizes of a network are not those that a learner has; None if all are."""
-    shapes = {"head.bias": (*lead, heads * outputs)}
+    """Return which sizes of a network are not those that a learner has; None if all are.
+
+    Args:
+        network: of the learner.
+        lead: what it should have, and so on.
+        inputs: see `HeadedNetwork`.
+        outputs: of one head.
+        heads: how many.
+        more: parameters beside those of layers, with their shapes.
+    """
+    shapes: dict[str, tuple[int, ...]] = {"head.bias": (*lead, heads * outputs), **(more or {})}
     above = [*network.widths[1:], heads * outputs]
     names = [f"core.layers.{number}" for number in range(len(above) - 1)]
     for name, width, units in zip([*names, "head"], [inputs, *above], above, strict=False):
@@ -110,6 +127,24 @@ def describe(network: HeadedNetwork, parameters: FlatParameters) -> CNetwork:
 def rows(tensor: Tensor) -> CRows:
     """Return where the numbers of a batch [S, B, ...] are."""
     return CRows(tensor.data_ptr(), tensor.stride(0), tensor.stride(1))
+
+
+def place(description: Any, tensors: Mapping[str, Tensor], task: int | Tensor) -> list[Tensor]:
+    """Say in a description where a batch's tensors [S, B, ...] are, and its task.
+
+    Returns:
+        what must outlive the call that reads them.
+    """
+    for name, tensor in tensors.items():
+        setattr(description, name, rows(tensor))
+    read = list(tensors.values())
+    description.rows = read[0].shape[1]
+    if isinstance(task, int):
+        description.task, description.task_ids = task, None
+    else:
+        read.append(task.contiguous())
+        description.task_ids = read[-1].data_ptr()
+    return read
 
 
 def keep_hidden(network: HeadedNetwork, n: int, pointers: Any) -> list[Tensor]:

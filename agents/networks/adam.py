@@ -9,13 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clrl.agents.native import sums as native
 from clrl.agents.networks.layers import is_exact
 
 _ALIGN = 64  # floats
 
 
-def seed_norms(tensors: Sequence[Tensor]) -> Tensor:
-    """Return the norm over all tensors [S, ...] together, for each seed: [S]."""
+def seed_norms(tensors: Sequence[Tensor], compiled: bool = False) -> Tensor:
+    """Return the norm over all tensors [S, ...] together, for each seed: [S].
+
+    Args:
+        tensors: parts of one vector per seed.
+        compiled: whether compiled code adds up (`Learner.compiled`).
+    """
+    if compiled:
+        return native.seed_dots(tensors, tensors).sqrt().float()
     n_seeds = tensors[0].shape[0]
     # One norm per tensor and seed: a reduction over a row of a larger tensor may be split over
     # threads in another way, and a seed would depend on its neighbours.
@@ -40,13 +48,21 @@ def clip_norm(gradients: Sequence[Tensor], max_norm: float, eps: float = 0.0) ->
     """
     norm = seed_norms(gradients)
     scale = (max_norm / (norm + eps)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))
+    scales = {n: scale.view(-1, *[1] * (n - 1)) for n in {g.dim() for g in gradients}}
+    torch._foreach_mul_(list(gradients), [scales[g.dim()] for g in gradients])
     return norm
 
 
-def seed_dots(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
-    """Return the dot product of all tensors [S, ...] together, for each seed: [S]."""
+def seed_dots(first: Sequence[Tensor], second: Sequence[Tensor], compiled: bool = False) -> Tensor:
+    """Return the dot product of all tensors [S, ...] together, for each seed: [S].
+
+    Args:
+        first: parts of one vector per seed.
+        second: those of the other.
+        compiled: see `seed_norms`.
+    """
+    if compiled:
+        return native.seed_dots(first, second).float()
     n_seeds = first[0].shape[0]
     products = torch._foreach_mul(list(first), list(second))
     # Per tensor and seed, and summed row by row, for the reasons given in `seed_norms`.
@@ -69,6 +85,13 @@ class FlatParameters:
         named: the parameters by name, with the leading axes `lead`.
         lead: (S,) or (S, 2).
         gradients: whether the parameters are trained.
+
+    Attributes:
+        flat: the parameters.
+        grad: their gradients; None where they are not trained.
+        slots: where each one starts, and its shape.
+        seed_slots: where each one starts, and how many numbers a seed has of it, [parameters, 2].
+        gradient_slots: each one with its part of `grad`.
     """
 
     def __init__(
@@ -76,10 +99,15 @@ class FlatParameters:
     ):
         self.lead = lead
         self.slots: dict[str, tuple[int, torch.Size]] = {}
+        self._strides: dict[str, list[int]] = {}
         size = 0
         for name, parameter in named.items():
             self.slots[name] = (size, parameter.shape)
+            self._strides[name] = _strides(parameter.shape, parameter.dim() >= len(lead) + 2)
             size += parameter.numel()
+        self.seed_slots = torch.tensor(
+            [(start, math.prod(shape[1:])) for start, shape in self.slots.values()]
+        )
         device = next(iter(named.values())).device
         self.flat = torch.zeros(math.ceil(size / _ALIGN) * _ALIGN, device=device)
         self.grad = torch.zeros_like(self.flat) if gradients else None
@@ -93,7 +121,11 @@ class FlatParameters:
 
     def views(self, tensor: Tensor) -> dict[str, Tensor]:
         """Return each parameter's part [*lead, ...] of a tensor that is laid out like `flat`."""
-        return {name: self._view(tensor, name) for name in self.slots}
+        offset = tensor.storage_offset()
+        return {
+            name: tensor.as_strided(shape, self._strides[name], offset + start)
+            for name, (start, shape) in self.slots.items()
+        }
 
     def move_towards(self, other: FlatParameters, share: float) -> None:
         """Move every parameter by a share of the way to its like in another network.
@@ -106,12 +138,16 @@ class FlatParameters:
             raise ValueError(f"the two networks differ in their parameters {', '.join(names)}")
         self.flat.lerp_(other.flat, share)
 
-    def _view(self, tensor: Tensor, name: str) -> Tensor:
-        start, shape = self.slots[name]
-        part = tensor[start : start + shape.numel()]
-        if len(shape) < len(self.lead) + 2:
-            return part.view(shape)
-        return part.view(*shape[:-2], shape[-1], shape[-2]).transpose(-1, -2)
+
+def _strides(shape: torch.Size, transposed: bool) -> list[int]:
+    """Return the steps between a contiguous tensor's numbers, or those of one so transposed."""
+    order = list(range(len(shape)))
+    if transposed:
+        order[-2:] = order[-1], order[-2]
+    strides, step = [0] * len(shape), 1
+    for axis in reversed(order):
+        strides[axis], step = step, step * shape[axis]
+    return strides
 
 
 class Clock:
@@ -162,8 +198,10 @@ class SeedAdam:
         """Steps taken since the last reset; with a shared clock, by all who share it, ever."""
         return self.clock.count
 
-    def clip(self, max_norm: float) -> Tensor:
+    def clip(self, max_norm: float, compiled: bool = False) -> Tensor:
         """Scale each seed's gradient to a norm of at most max_norm; returns the norms [S]."""
+        if compiled:
+            return native.clip([self.parameters], max_norm)
         return clip_norm([view for _, view in self.parameters.gradient_slots], max_norm)
 
     def step(self) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from clrl.agents.learner import Learner
+from clrl.agents.native import importance as native
+from clrl.agents.native.importance import Magnitude, Scalars
 from clrl.agents.networks.distributions import Categorical, Gaussian
 from clrl.agents.networks.layers import Recorder, SeedLayerNorm
 from clrl.agents.randomness import METHOD
@@ -56,10 +59,12 @@ def _mean(distribution: Gaussian, squashed: bool) -> Tensor:
 def mean_gradients(
     layers: Mapping[str, Recorder],
     outputs: Sequence[Tensor],
-    magnitude: Callable[[Tensor], Tensor],
+    magnitude: Magnitude,
     floor: float = 0.0,
 ) -> dict[str, Tensor]:
     """Return the mean over rows of the outputs' gradients' magnitudes, summed over outputs.
+
+    By torch, from tapes, and so for any layers; `mean_magnitudes` needs none where it can.
 
     A row's gradient of a weight is delta x^T, with delta the gradient of the layer's output and x
     its input, so the sum of squares over rows is (delta^2)^T (x^2): one product per layer, and the
@@ -108,21 +113,55 @@ def _mean_product(delta: Tensor, x: Tensor, floor: float) -> Tensor:
     return total / rows
 
 
+def mean_magnitudes(
+    learner: Learner,
+    batch: Any,
+    scalars_of: Scalars,
+    magnitude: Magnitude,
+    floor: float = 0.0,
+) -> dict[str, Tensor]:
+    """Return the mean over a batch's rows of gradients' magnitudes, summed over scalars.
+
+    Compiled code does it where it computes the learner's network, else `mean_gradients`.
+
+    Args:
+        learner: whose network is measured.
+        batch: rows of the learner.
+        scalars_of: returns scalars [S, B] for what the network predicts (`output_distributions`),
+            row by row; it may be called with one seed at a time.
+        magnitude: torch.square or torch.abs.
+        floor: least value of a single row.
+
+    Returns:
+        {parameter name: [S, ...]} for weight and bias of every layer.
+    """
+    found = native.mean_magnitudes(learner, batch, scalars_of, magnitude, floor)
+    if found is not None:
+        return found
+    with learner.recording() as layers:
+        scalars = scalars_of(learner.output_distributions(batch))
+        return mean_gradients(layers, scalars, magnitude, floor)
+
+
 def sampled_importance(
     learner: Learner,
     task: int,
     batches: int,
     batch_size: int,
-    measure: Callable[[Mapping[str, Recorder], Gaussian | Categorical], dict[str, Tensor]],
+    scalars_of: Scalars,
+    magnitude: Magnitude,
+    floor: float = 0.0,
 ) -> dict[str, Tensor]:
-    """Return the mean over batches of a task of what is measured on each.
+    """Return the mean over batches of a task of `mean_magnitudes`.
 
     Args:
         learner: its current data is sampled, from the streams of a method.
         task: whose rows are sampled.
         batches: how many.
         batch_size: rows of each, per seed.
-        measure: gets the layers with their tapes and what the network predicts.
+        scalars_of: see `mean_magnitudes`.
+        magnitude: see `mean_magnitudes`.
+        floor: see `mean_magnitudes`.
 
     Returns:
         {parameter name: [S, ...]} for every protected parameter.
@@ -131,8 +170,7 @@ def sampled_importance(
     total = {name: torch.zeros_like(parameter) for name, parameter in names.items()}
     for _ in range(batches):
         batch = learner.sample(batch_size, METHOD, task)
-        with learner.recording() as layers:
-            found = measure(layers, learner.output_distributions(batch))
+        found = mean_magnitudes(learner, batch, scalars_of, magnitude, floor)
         for name in names:
             total[name] += found[name]
     return {name: value / batches for name, value in total.items()}

@@ -10,7 +10,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -220,6 +220,9 @@ class HeadedNetwork(nn.Module):
         hidden: widths of the hidden layers.
         layer_norm: layer norm and tanh after the first layer.
         activation: after the other layers.
+
+    Attributes:
+        passes: while a list, compiled passes append themselves and their outputs.
     """
 
     def __init__(
@@ -236,6 +239,7 @@ class HeadedNetwork(nn.Module):
         self.lead, self.outputs, self.heads = tuple(lead), outputs, heads
         self.core = Core(lead, inputs, hidden, layer_norm, activation)
         self.head = SeedLinear(lead, hidden[-1], outputs * heads)
+        self.passes: list[Any] | None = None
 
     @property
     def widths(self) -> list[int]:

@@ -171,7 +171,7 @@ class SACEngine:
     def policy(self, agent: ContinualSAC, features: Tensor, task: int | Tensor) -> Tensor:
         """Return the actor's outputs [S, B, 2 A] for features [S, B, D], with a graph."""
         x = agent.with_task(features, task)
-        return outputs(agent.actor, agent.flats["actor"], x, task)
+        return outputs(agent.actor, agent.flats["actor"], x, task, self._sac.actor)
 
     def _set_numbers(self, agent: ContinualSAC) -> None:
         """Set what may be given another value at any time."""

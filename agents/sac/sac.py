@@ -129,7 +129,7 @@ class ContinualSAC(Reporting):
 
     def output_distributions(self, batch: Batch) -> Gaussian:
         """Return the policy's Gaussian at the batch's observations."""
-        engine = self.engine(batch) if self.actor.head.tape is None else None
+        engine = self.engine() if self.actor.head.tape is None else None
         if engine is None:
             mean, log_std = self.action_distribution(batch.obs, batch.task)
         else:

@@ -1,5 +1,8 @@
 """A seed's trajectory does not depend on which seeds stand beside it."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +11,8 @@ import pytest
 import torch
 
 from clrl.agents.learner import NonFinite
+from clrl.agents.methods import METHODS
+from clrl.agents.native.path import unavailable
 from tests.agents.tiny import differences, method, sac, same_bits, vec, weights
 
 SEEDS = (3, 0, 8, 5)
@@ -31,7 +36,7 @@ def trained(seeds: tuple[int, ...], name: str = "finetuning", **settings: Any) -
     }
     agent = sac(method=method(name), seeds=seeds, **(often | settings))
     agent.learn(300)
-    assert agent.task == 1 and agent.n_updates > 90
+    assert (agent.task == 1 or agent.interleaved) and agent.n_updates > 90
     return agent.state_dict()
 
 
@@ -93,3 +98,57 @@ def test_act_gives_a_seed_the_same_action_beside_others(precision: str) -> None:
     for s, seed in enumerate(SEEDS):
         alone = sac(seeds=(seed,), hidden_sizes=(32, 32)).act(rows[s : s + 1], deterministic=True)
         assert same_bits(torch.from_numpy(alone[0]), torch.from_numpy(every[s]))
+
+
+# The native path has no conditions: layers and batches of any size, any number of threads. Torch
+# would share the sums over large layers among its threads.
+@pytest.mark.skipif(unavailable("cpu") is not None, reason=f"{unavailable('cpu')}")
+@pytest.mark.parametrize(
+    "name, hidden",
+    [(name, (40, 33)) for name in METHODS if name != "vcl"]
+    + [(name, (211, 179)) for name in ("agem", "online-ewc")],
+)
+def test_a_seed_alone_equals_the_seed_beside_others_on_the_native_path(
+    name: str, hidden: tuple[int, int]
+) -> None:
+    settings: dict[str, Any] = {"hidden_sizes": hidden, "batch_size": 100, "update": "native"}
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        beside = trained(SEEDS[:3], name, **settings)
+        torch.set_num_threads(1)
+        assert differences(trained(SEEDS[1:2], name, **settings), beside, 0, 1) == []
+    finally:
+        torch.set_num_threads(before)
+
+
+STATE = """
+import hashlib, sys
+from tests.agents.test_seed_axis import SEEDS, trained
+for name in sys.argv[1:]:
+    settings = {"hidden_sizes": (40, 33), "batch_size": 100, "update": "native"}
+    state = trained(SEEDS[1:2], name, **settings)
+    digest = hashlib.sha256(str(state["json"]["report"]).encode())
+    for tensor in state["tensors"].values():
+        digest.update(tensor.contiguous().numpy().tobytes())
+    print(name, digest.hexdigest())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(unavailable("cpu") is not None, reason=f"{unavailable('cpu')}")
+def test_a_seeds_bits_are_those_of_a_processor_with_narrower_registers() -> None:
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        pytest.skip("this processor has no wider registers than AVX2")
+    command = [sys.executable, "-c", STATE, *(name for name in METHODS if name != "vcl")]
+    found = [
+        subprocess.run(
+            command,
+            env=os.environ | {"ATEN_CPU_CAPABILITY": kind},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for kind in ("avx2", "avx512")
+    ]
+    assert "finetuning" in found[0] and found[0] == found[1]

@@ -1,5 +1,7 @@
 /* What Python calls: agents/native/library.py declares these functions. */
+#include "importance.h"
 #include "sac.h"
+#include "sums.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -64,6 +66,45 @@ EXPORT void network_backward(const NetworkCall *call, float *scratch, int first,
         backward(&call->net, seed, call->rows, call->rows, row_of(call->inputs, seed, 0), call->inputs.row,
                  tasks_of_call(call, seed), call->d_outputs + seed * numbers, &s.pass, &s.bench);
     }
+}
+EXPORT int64_t importance_scratch(const Importance *importance) {
+    Arena arena = {NULL, 0};
+    make_importance_scratch(&arena, importance);
+    return arena.used;
+}
+/* The importance of a network's parameters for the seeds first..last-1. */
+EXPORT void network_importance(const Importance *importance, float *scratch, int first, int last) {
+    Arena arena = {scratch, 0};
+    ImportanceScratch s = make_importance_scratch(&arena, importance);
+    for (int seed = first; seed < last; seed++) importance_of_seed(importance, seed, &s);
+}
+/* The dot products of tensors [seeds, ...], `sizes` numbers of a seed each, all together: [seeds]. */
+EXPORT void seed_dots(int tensors, const float *const *first, const float *const *second,
+                      const int64_t *sizes, int seeds, double *result) {
+    for (int seed = 0; seed < seeds; seed++) {
+        result[seed] = 0.0;
+        for (int i = 0; i < tensors; i++)
+            result[seed] += long_dot(first[i] + seed * sizes[i], second[i] + seed * sizes[i], sizes[i]);
+    }
+}
+/* The same of the slots (start, numbers of a seed) of two flat tensors. */
+EXPORT void flat_dots(int slots, const int64_t (*slot)[2], const float *first, const float *second,
+                      int seeds, double *result) {
+    for (int seed = 0; seed < seeds; seed++) {
+        result[seed] = 0.0;
+        for (int i = 0; i < slots; i++) {
+            int64_t at = slot[i][0] + seed * slot[i][1];
+            result[seed] += long_dot(first + at, second + at, slot[i][1]);
+        }
+    }
+}
+/* Multiplies each seed's numbers of a flat tensor by a factor of its own. */
+EXPORT void flat_scale(int slots, const int64_t (*slot)[2], float *values, int seeds, const float *factors) {
+    for (int seed = 0; seed < seeds; seed++)
+        for (int i = 0; i < slots && factors[seed] != 1.0f; i++) {
+            float *from = values + slot[i][0] + seed * slot[i][1];
+            for (int64_t j = 0; j < slot[i][1]; j++) from[j] *= factors[seed];
+        }
 }
 /* Which sources and flags this was compiled from. */
 EXPORT const char *key(void) { return KEY; }
