@@ -34,6 +34,7 @@ def outputs(
     Raises:
         ValueError: inputs or tasks of other shapes than compiled code reads.
     """
+    x = x if x.stride(-1) == 1 else x.contiguous()
     shape = (network.lead[0], x.shape[1])
     if not shape[1] or not readable(x, (*shape, network.widths[0])):
         raise ValueError(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clrl.agents.networks.layers import Core, HeadedNetwork, SeedLayerNorm, SeedLinear
+from clrl.agents.networks.layers import Core, HeadedNetwork, SeedBias, SeedLayerNorm, SeedLinear
 
 Place = tuple[dict[str, Any], str, Any]
 """Attributes or items, a name in them, and what must stay there."""
@@ -115,7 +115,8 @@ class Watched:
         own = [vars(module) for module in modules]
         inner = [of[held_in] for of in own for held_in in ("_modules", "_parameters")]
         held += [(of, name, value) for of in inner for name, value in of.items()]
-        held += [(of, name, of[name]) for of in own for name in _SET_ON_LAYERS if name in of]
+        layers = [vars(module) for module in modules if not isinstance(module, SeedBias)]
+        held += [(of, name, of[name]) for of in layers for name in _SET_ON_LAYERS if name in of]
         self._dicts, self._names, self._values = zip(*held, strict=True)
         # Whatever is new in one of them counts.
         self._growing = [*inner, *own, learner.flats, learner.optimizers]

@@ -11,20 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clrl.agents.native.calls import Seeds
+from clrl.agents.native.engine import CompiledEngine, in_blocks
 from clrl.agents.native.function import outputs
 from clrl.agents.native.library import CSac
 from clrl.agents.native.network import (
     MAX_ROWS,
     describe,
     keep_hidden,
-    known,
     misshapen,
+    place,
     readable,
     refusal,
-    rows,
 )
-from clrl.agents.native.watched import Watched, like, misplaced, not_ours, watched_parameters
+from clrl.agents.native.watched import misplaced, not_ours
 from clrl.agents.sac.policy import LogAlpha
 from clrl.agents.sac.popart import PopArt
 from clrl.agents.sac.replay import Batch
@@ -39,7 +38,7 @@ _WRITTEN_IN = ("clrl.agents.sac.sac", "clrl.agents.acting", "clrl.agents.learner
 _NETWORKS = ("actor", "critic", "target_critic", "log_alpha", "popart")
 
 
-class SACEngine:
+class SACEngine(CompiledEngine):
     """`ContinualSAC.losses` and its gradients, seed by seed, in native/source/sac.h.
 
     A seed's bits depend on nothing but the seed: not on its neighbours, the number of threads, the
@@ -47,13 +46,13 @@ class SACEngine:
     """
 
     def __init__(self, agent: ContinualSAC):
-        own = vars(agent)
-        places = [(own, name, own[name]) for name in (*_NETWORKS, "settings", "spaces", "seeds")]
-        networks = [own[name] for name in _NETWORKS]
-        self._watched = Watched(agent, _OURS, [*places, *watched_parameters(agent)], networks)
+        features, actions = (agent.spaces.feature_dim,), (agent.spaces.action_dim,)
+        numbers = {
+            "reward": (), "done": (), "obs": features, "next_obs": features, "action": actions,
+            "noise": actions, "next_noise": actions,
+        }  # fmt: skip
+        super().__init__(agent, _NETWORKS, _OURS, numbers, agent.log_alpha.value.shape[1])
         self._losses = torch.zeros(agent.n_seeds, 3)
-        self._unasked = {part: torch.zeros(0) for part in agent.optimizers}
-        self._seeds = Seeds(agent.n_seeds)
         flats, log_alpha = agent.flats, agent.log_alpha.value
         self._sac = CSac(
             actor=describe(agent.actor, flats["actor"]),
@@ -66,11 +65,6 @@ class SACEngine:
             log_alpha=log_alpha.data_ptr(),
             losses=self._losses.data_ptr(),
         )
-        features, actions = (agent.spaces.feature_dim,), (agent.spaces.action_dim,)
-        self._numbers: dict[str, tuple[int, ...]] = {
-            "obs": features, "action": actions, "reward": (), "next_obs": features, "done": (),
-            "noise": actions, "next_noise": actions,
-        }  # fmt: skip
 
     @staticmethod
     def refusal(agent: Any) -> str | None:
@@ -85,20 +79,10 @@ class SACEngine:
             or misplaced(agent)
         )
 
-    def unchanged(self) -> bool:
-        """Return whether networks and parameters are still those that it was made for."""
-        return self._watched.unchanged()
-
     def reads(self, batch: Batch) -> bool:
         """Return whether it can compute a batch."""
-        shape = tuple(batch.reward.shape)
-        if len(shape) != 2 or shape[0] != self._seeds.n or not 0 < shape[1] <= MAX_ROWS:
-            return False
-        return (
-            all(readable(getattr(batch, n), (*shape, *k)) for n, k in self._numbers.items())
-            and (batch.target is None or readable(batch.target, shape))
-            and known(batch.task, shape, self._sac.tasks)
-        )
+        given = batch.target is None or readable(batch.target, tuple(batch.reward.shape))
+        return given and super().reads(batch)
 
     def gradients_of(
         self,
@@ -143,30 +127,17 @@ class SACEngine:
         Raises:
             ValueError: features of another shape, or a task that is not there.
         """
-        shape, wide = (self._seeds.n, features.shape[1]), agent.spaces.feature_dim
-        if features.shape != (*shape, wide):
-            raise ValueError(f"features are {features.shape}; allowed are {(*shape, wide)}")
-        task = task if isinstance(task, int) else task.expand(shape)
-        if not known(task, shape, self._sac.tasks):
-            raise ValueError(f"task is {task}; allowed are 0 to {self._sac.tasks - 1}")
+        x, task = self._inputs(agent, features, task)
         self._set_numbers(agent)
-        actions = np.empty((*features.shape[:2], agent.spaces.action_dim), np.float32)
-        drawn = np.array(np.broadcast_to(noise, actions.shape), np.float32)
-        for first in range(0, features.shape[1], MAX_ROWS):
-            some = slice(first, first + MAX_ROWS)
-            x = torch.from_numpy(np.ascontiguousarray(features[:, some], np.float32))
-            own = task if isinstance(task, int) else task[:, some].contiguous()
-            x, z = agent.with_task(x, own), torch.from_numpy(drawn[:, some])
-            result = torch.empty(*x.shape[:2], actions.shape[2])
-            sac = self._sac
-            sac.obs, sac.noise, sac.rows = rows(x), rows(z), x.shape[1]
-            if isinstance(own, int):
-                sac.task, sac.task_ids = own, None
-            else:
-                sac.task_ids = own.data_ptr()
-            self._seeds.call("sac_act", sac, "sac_scratch", result.data_ptr())
-            actions[:, some] = result.numpy()
-        return actions
+        shape = (*x.shape[:2], agent.spaces.action_dim)
+        drawn = torch.from_numpy(np.array(np.broadcast_to(noise, shape), np.float32))
+        actions = []
+        for some, own, z in in_blocks(x, task, drawn):
+            actions.append(torch.empty(z.shape))
+            read = place(self._sac, {"obs": agent.with_task(some, own), "noise": z}, own)
+            self._seeds.call("sac_act", self._sac, "sac_scratch", actions[-1].data_ptr())
+            del read
+        return torch.cat(actions, 1).numpy()
 
     def policy(self, agent: ContinualSAC, features: Tensor, task: int | Tensor) -> Tensor:
         """Return the actor's outputs [S, B, 2 A] for features [S, B, D], with a graph."""
@@ -178,38 +149,13 @@ class SACEngine:
         self._sac.target_entropy = agent.target_entropy
         self._sac.log_std_min, self._sac.log_std_max = agent.log_std_range
 
-    def _gradients(
-        self, agent: ContinualSAC, into: Mapping[str, Tensor] | None
-    ) -> dict[str, Tensor]:
-        """Return where the gradients of every part go; some that are not asked for, to nowhere."""
-        own = {part: optimizer.grad for part, optimizer in agent.optimizers.items()}
-        if into is None:
-            return own
-        for part, tensor in into.items():
-            if part not in own or not like(tensor, own[part]):
-                raise ValueError(
-                    f"into[{part!r}] is not like the gradients of one of {', '.join(own)}"
-                )
-        for part in own.keys() - into.keys():
-            if self._unasked[part].shape != own[part].shape:
-                self._unasked[part] = torch.zeros_like(own[part])
-        return self._unasked | dict(into)
-
     def _read(self, agent: ContinualSAC, batch: Batch) -> list[Tensor]:
         """Tell the compiled code where a batch is; returns what must outlive its call."""
         sac, task = self._sac, batch.task
         tensors = {name: getattr(batch, name) for name in self._numbers}
         for name in ("obs", "next_obs"):
             tensors[name] = agent.with_task(tensors[name], task)
-        for name, tensor in tensors.items():
-            setattr(sac, name, rows(tensor))
-        sac.rows = batch.reward.shape[1]
-        kept = list(tensors.values())
-        if isinstance(task, int):
-            sac.task, sac.task_ids = task, None
-        else:
-            kept.append(task.contiguous())
-            sac.task_ids = kept[-1].data_ptr()
+        kept = place(sac, tensors, task)
         self._set_numbers(agent)
         if agent.settings.popart:
             mean, scale = agent.popart.mean.detach().contiguous(), agent.popart.scale.contiguous()

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """A network by compiled code inside of autograd."""
-=======
-"""A compiled network inside of torch's graphs: outputs, gradients, batches of any size."""
->>>>>>> helper-i
 
 from typing import Any
 
@@ -11,10 +7,11 @@ import torch
 from torch import Tensor
 
 from clrl.agents.native.function import outputs
-<<<<<<< HEAD
+from clrl.agents.native.network import MAX_ROWS
 from clrl.agents.networks.adam import FlatParameters
 from clrl.agents.networks.layers import Activation, HeadedNetwork
 from tests.agents.paths import needs_compiled_code
+from tests.agents.tiny import fill, sac
 
 pytestmark = needs_compiled_code
 
@@ -45,7 +42,7 @@ def gradients(network: HeadedNetwork, found: Tensor) -> list[Tensor]:
 
 @pytest.mark.parametrize("activation", ["leaky_relu", "relu", "tanh"])
 @pytest.mark.parametrize("layer_norm", [False, True])
-@pytest.mark.parametrize("n", [1, 3, 17])
+@pytest.mark.parametrize("n", [1, 3, 17, MAX_ROWS + 3])
 def test_outputs_and_gradients_are_those_of_the_network(
     activation: Activation, layer_norm: bool, n: int
 ) -> None:
@@ -56,7 +53,7 @@ def test_outputs_and_gradients_are_those_of_the_network(
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-6)
         pairs = zip(gradients(network, found), gradients(network, expected), strict=True)
         for mine, other in pairs:
-            assert (mine - other).norm() <= 2e-6 * other.norm()
+            assert (mine - other).norm() <= (2e-6 if n < MAX_ROWS else 5e-6) * other.norm()
 
 
 def test_any_task_is_that_of_a_single_head() -> None:
@@ -64,6 +61,14 @@ def test_any_task_is_that_of_a_single_head() -> None:
     x = numbers(SEEDS, 4, INPUTS)
     first = outputs(network, parameters, x, 7)
     assert torch.equal(first, outputs(network, parameters, x, torch.full((SEEDS, 4), -3)))
+
+
+def test_inputs_that_lie_across_memory_are_copied() -> None:
+    network, parameters = make()
+    x = numbers(SEEDS, INPUTS, 7).mT
+    assert torch.equal(
+        outputs(network, parameters, x, 0), outputs(network, parameters, x.contiguous(), 0)
+    )
 
 
 def test_inputs_may_be_views() -> None:
@@ -82,7 +87,6 @@ def test_inputs_may_be_views() -> None:
         torch.zeros(SEEDS, 0, INPUTS),
         torch.zeros(SEEDS, 4, INPUTS, dtype=torch.float64),
         torch.zeros(SEEDS, 4, INPUTS, requires_grad=True),
-        torch.zeros(SEEDS, INPUTS, 4).transpose(1, 2),
     ],
 )
 def test_inputs_that_it_would_misread_are_refused(x: Tensor) -> None:
@@ -142,59 +146,15 @@ def test_a_gradient_of_a_gradient_is_refused() -> None:
     (first,) = torch.autograd.grad(found, [network.head.bias], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.sum().backward()
-=======
-from clrl.agents.native.network import MAX_ROWS
-from clrl.agents.native.path import unavailable
-from clrl.agents.sac import ContinualSAC
-from tests.agents.tiny import fill, randomise, sac
-
-pytestmark = pytest.mark.skipif(
-    unavailable("cpu") is not None, reason=f"no compiled update: {unavailable('cpu')}"
-)
-
-
-def agent_of(**settings: Any) -> ContinualSAC:
-    agent = sac(seeds=(0, 1, 2), update="native", **settings)
-    randomise(agent)
-    return agent
-
-
-def gradients(agent: ContinualSAC, said: Tensor) -> list[Tensor]:
-    pull = torch.linspace(-1.0, 1.0, said.numel()).view(said.shape)
-    slots = [parameter for parameter, _ in agent.flats["actor"].gradient_slots]
-    return list(torch.autograd.grad([said], slots, [pull]))
-
-
-@pytest.mark.parametrize("rows", [1, 7, MAX_ROWS + 3])
-@pytest.mark.parametrize("mixed", [False, True])
-def test_outputs_and_gradients_are_those_of_torch_for_any_number_of_rows(
-    rows: int, mixed: bool
-) -> None:
-    agent = agent_of()
-    rng = torch.Generator().manual_seed(1)
-    x = torch.randn(3, rows, 3, generator=rng)
-    task = torch.randint(0, 2, (3, rows), generator=rng) if mixed else 1
-    ours, theirs = outputs(agent.actor, agent.flats["actor"], x, task), agent.actor(x, task)
-    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=2e-6)
-    for a, b in zip(gradients(agent, ours), gradients(agent, theirs), strict=True):
-        assert (a - b).norm() <= 5e-6 * b.norm()
 
 
 def test_a_large_batch_is_predicted_by_compiled_code_and_without_a_warning(
     recwarn: pytest.WarningsRecorder,
 ) -> None:
-    agent = agent_of()
+    agent = sac(seeds=(0, 1, 2), update="native")
     fill(agent)
     passes: list[Any] = []
     agent.actor.passes = passes
     agent.output_distributions(agent.sample(2 * MAX_ROWS + 1, 6, 0))
     assert [len(made.x[0]) for made, _ in passes] == [MAX_ROWS, MAX_ROWS, 1]
     assert not recwarn.list
-
-
-def test_inputs_that_lie_across_memory_are_copied() -> None:
-    agent = agent_of()
-    x = torch.randn(3, 3, 7).mT
-    said = outputs(agent.actor, agent.flats["actor"], x, 0)
-    assert torch.equal(said, outputs(agent.actor, agent.flats["actor"], x.contiguous(), 0))
->>>>>>> helper-i
