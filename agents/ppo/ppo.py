@@ -15,7 +15,7 @@ from clrl.agents.learner import report_names
 from clrl.agents.networks.adam import FlatParameters, SeedAdam
 from clrl.agents.networks.distributions import Gaussian
 from clrl.agents.networks.heads import decay_weights
-from clrl.agents.networks.layers import full_precision
+from clrl.agents.ppo.acting import act
 from clrl.agents.ppo.engine import PPOEngine
 from clrl.agents.ppo.policy import (
     GaussianPolicy,
@@ -32,9 +32,6 @@ from clrl.agents.ppo.settings import PPOSettings
 from clrl.agents.ppo.waiting_hooks import WaitingHooks
 from clrl.agents.randomness import MINIBATCHES, POLICY_NOISE, WEIGHTS
 from clrl.agents.transition import Transition
-
-_KNOWN = ("actions", "log_prob", "value")
-"""What acting in training gives."""
 
 
 class ContinualPPO(Agent):
@@ -130,37 +127,18 @@ class ContinualPPO(Agent):
 
     # Acting, and the rollout that is made of it
 
-    @torch.no_grad()
     def explore(self, features: np.ndarray) -> np.ndarray:
         """Return the policy's actions [S, A] for training, as drawn."""
         noise = self.streams.normal(POLICY_NOISE, (1, self.spaces.action_dim))
-        engine = self.engine()
-        if engine is not None:
-            found = engine.act(self, features[:, None], self.task, noise, _KNOWN)
-            self.acted = {name: values[:, 0] for name, values in found.items()}
-            return self.acted.pop("actions")
-        x = torch.from_numpy(features[:, None]).to(self.device)
-        with full_precision():
-            gaussian = self.action_distribution(x, self.task)
-            value = self.values(x, self.task)
-        action = gaussian.mean + torch.from_numpy(noise).to(self.device) * gaussian.std
-        about = {"value": value, "log_prob": log_prob(gaussian, action)}
-        self.acted = {name: tensor[:, 0].cpu().numpy() for name, tensor in about.items()}
-        return action[:, 0].cpu().numpy()
+        found = act(self, features[:, None], self.task, noise, ("actions", "value", "log_prob"))
+        self.acted = {name: values[:, 0] for name, values in found.items()}
+        return self.acted.pop("actions")
 
-    @torch.no_grad()
     def act_on_features(
         self, features: np.ndarray, task: int | Tensor, noise: np.ndarray
     ) -> np.ndarray:
         """Return actions [S, K, A] before clipping, for features [S, K, D]."""
-        engine = self.engine()
-        if engine is not None:
-            actions: np.ndarray = engine.act(self, features, task, noise)["actions"]
-            return actions
-        x = torch.from_numpy(features).to(self.device)
-        gaussian = self.action_distribution(x, task)
-        action = gaussian.mean + torch.from_numpy(noise).to(self.device) * gaussian.std
-        return action.cpu().numpy()
+        return act(self, features, task, noise)["actions"]
 
     def to_env(self, actions: np.ndarray) -> np.ndarray:
         """Clip actions to the bounds of the action space, unless they go out as drawn."""
@@ -186,18 +164,9 @@ class ContinualPPO(Agent):
             **self.acted,
         )
 
-    @torch.no_grad()
     def _value_of(self, features: np.ndarray) -> np.ndarray:
         """Return the value [S] of one row of features per seed [S, D] in the current task."""
-        engine = self.engine()
-        if engine is not None:
-            found: np.ndarray = engine.act(self, features[:, None], self.task, wanted=("value",))[
-                "value"
-            ]
-            return found[:, 0]
-        with full_precision():
-            values = self.values(torch.from_numpy(features[:, None]).to(self.device), self.task)
-        return values[:, 0].cpu().numpy()
+        return act(self, features[:, None], self.task, wanted=("value",))["value"][:, 0]
 
     def finish_rollout(self) -> None:
         """Work out advantages and returns of the rows written, which can be sampled from now on."""

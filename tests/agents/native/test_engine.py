@@ -8,7 +8,10 @@ import torch
 
 from clrl.agents.native.engine import in_blocks
 from clrl.agents.randomness import METHOD
+from tests.agents.paths import needs_compiled_code
 from tests.agents.tiny import ACTION_DIM, OBS_DIM, ppo, sac
+
+pytestmark = needs_compiled_code
 
 
 def test_many_rows_come_in_blocks_with_their_tasks() -> None:

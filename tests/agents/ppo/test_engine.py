@@ -17,7 +17,10 @@ from clrl.agents.networks.layers import exact_linear, keeping_hidden
 from clrl.agents.ppo import ContinualPPO
 from clrl.agents.ppo.policy import log_prob
 from clrl.agents.ppo.rollout import RolloutBatch
+from tests.agents.paths import needs_compiled_code
 from tests.agents.tiny import ACTION_DIM, OBS_DIM, differences, method, ppo, randomise, same_bits
+
+pytestmark = needs_compiled_code
 
 AGREEMENT = 2e-6
 """The relative norm by which two gradients may differ."""
@@ -244,38 +247,6 @@ def test_predictions_have_the_gradients_of_autograd() -> None:
             agent.take_gradients({"policy": loss})
             found.append({n: g.clone() for n, g in gradients(agent).items() if "policy" in n})
         assert far_apart(*found) == []
-
-
-# Acting
-
-
-def test_acting_is_that_of_torch() -> None:
-    agent, plain = native(), ppo(seeds=(0, 1), n_tasks=3, hidden_sizes=(24, 40), update="torch")
-    plain.load_state_dict(agent.state_dict())
-    features = np.random.default_rng(0).normal(size=(2, OBS_DIM)).astype(np.float32)
-    for number in range(3):
-        agent.task = plain.task = number
-        actions, expected = agent.explore(features), plain.explore(features)
-        np.testing.assert_allclose(actions, expected, rtol=1e-5, atol=1e-6)
-        for name, values in plain.acted.items():
-            np.testing.assert_allclose(agent.acted[name], values, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("hide", [True, False])
-def test_an_action_depends_on_its_row_only(hide: bool) -> None:
-    agent = native(3, hide_task_id=hide)
-    rng = np.random.default_rng(0)
-    features = rng.normal(size=(3, 1030, OBS_DIM)).astype(np.float32)
-    noise = rng.normal(size=(3, 1030, ACTION_DIM)).astype(np.float32)
-    task = torch.from_numpy(rng.integers(0, 3, (3, 1030)))
-    together = agent.act_on_features(features, task, noise)
-    alone = agent.take(1)
-    for first, last in ((0, 1), (3, 5), (7, 24), (1000, 1030)):
-        some = slice(first, last)
-        few = agent.act_on_features(features[:, some], task[:, some], noise[:, some])
-        assert np.array_equal(together[:, some], few)
-        own = alone.act_on_features(features[1:2, some], task[1:2, some], noise[1:2, some])
-        assert np.array_equal(few[1:2], own)
 
 
 # Bits
