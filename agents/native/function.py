@@ -27,7 +27,7 @@ def outputs(
     Args:
         network: with leading axes (S,), one that compiled code computes (`refusal`).
         parameters: the network's.
-        x: inputs [S, B, inputs] on the CPU, for any B; they get no gradient.
+        x: float32 inputs [S, B, inputs], for any B; they get no gradient.
         task: one task for the whole batch, or task ids [S, B].
         described: the network's description, if there is one already.
     """
@@ -61,7 +61,6 @@ class Pass:
         task: int | Tensor,
     ):
         self.network, self.parameters = network, parameters
-        x = x.float()
         self.x = x if x.stride(2) == 1 else x.contiguous()
         self.call = CNetworkCall(net=described, rows=x.shape[1], inputs=rows(self.x))
         if isinstance(task, int):
