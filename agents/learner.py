@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ MEASURE_EVERY = 1_000
 """Updates between two measurements of gradient norms: a fixed number, so that what is logged does
 not depend on how often it is logged, and a resumed run logs the same."""
 
+Self = TypeVar("Self", bound="Learner")
 Parity = Literal["clean", "original"]
 
 
@@ -141,6 +143,20 @@ class Learner(Tasks):
         """Return the gradients of `network()`'s parameters, to be changed in place."""
         parameters = self.optimizers[self.protected_part].parameters
         return dict(zip(parameters.slots, (g for _, g in parameters.gradient_slots), strict=True))
+
+    def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
+        """Return a copy whose networks are parts of its own flat tensors.
+
+        Torch copies every parameter by itself, and the optimizers would train what no network has.
+        """
+        twin = memo[id(self)] = object.__new__(type(self))
+        vars(twin).update(copy.deepcopy(vars(self), memo))
+        for part, module in twin.modules().items():
+            if part in twin.flats:
+                views = twin.flats[part].views(twin.flats[part].flat)
+                for name, parameter in module.named_parameters():
+                    parameter.data = views[name]
+        return twin
 
     @property
     def network_parts(self) -> list[str]:

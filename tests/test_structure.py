@@ -226,6 +226,7 @@ def test_every_module_has_a_test_file_of_its_name() -> None:
 
 ACROSS = {
     "agents": {"cuda", "growth", "reveals", "sample", "seed_axis"},
+    "agents/native": {"bits", "products"},
     "agents/methods": {"methods", "returning", "returning_state"},
     "agents/ppo": {"ppo_sb3"},
     "agents/sac": {"sac_losses"},

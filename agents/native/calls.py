@@ -6,7 +6,7 @@ import ctypes
 import functools
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import torch
 from torch import Tensor
@@ -71,8 +71,11 @@ class Seeds:
             _pool(os.getpid()).submit(call, address, own, first, last, *rest)
             for own, first, last in zip(memory, bounds[:-1], bounds[1:], strict=True)
         ]
-        for done in waiting:
-            done.result()
+        try:
+            for done in waiting:
+                done.result()
+        finally:
+            wait(waiting)  # after Ctrl-C, too: they read and write memory that is then freed
 
     def _memory(self, thread: int, floats: int) -> ctypes.c_void_p:
         """Return an address of so many floats, at the start of a cache line."""

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from clrl.agents.native.calls import Seeds
 from clrl.agents.native.library import CNetwork, CNetworkCall
-from clrl.agents.native.network import MAX_ROWS, describe, rows
+from clrl.agents.native.network import MAX_ROWS, describe, known, place, readable
 from clrl.agents.networks.adam import FlatParameters
 from clrl.agents.networks.layers import HeadedNetwork
 
@@ -30,7 +30,18 @@ def outputs(
         x: float32 inputs [S, B, inputs], for any B; they get no gradient.
         task: one task for the whole batch, or task ids [S, B].
         described: the network's description, if there is one already.
+
+    Raises:
+        ValueError: inputs or tasks of other shapes than compiled code reads.
     """
+    x = x if x.stride(-1) == 1 else x.contiguous()
+    shape = (network.lead[0], x.shape[1])
+    if not shape[1] or not readable(x, (*shape, network.widths[0])):
+        raise ValueError(
+            f"inputs are {tuple(x.shape)}; needed is float32 (S, B, {network.widths[0]})"
+        )
+    if not known(task, shape, network.heads):
+        raise ValueError(f"tasks are {task}; allowed are 0 to {network.heads - 1} for every row")
     described = described or describe(network, parameters)
     leaves = [parameter for parameter, _ in parameters.gradient_slots]
     found = []
@@ -50,6 +61,7 @@ class Pass:
 
     Attributes:
         call: the description, so far without `outputs` and `d_outputs`.
+        read: the tensors of the batch that it has addresses of.
     """
 
     def __init__(
@@ -60,14 +72,9 @@ class Pass:
         x: Tensor,
         task: int | Tensor,
     ):
-        self.network, self.parameters = network, parameters
-        self.x = x if x.stride(2) == 1 else x.contiguous()
-        self.call = CNetworkCall(net=described, rows=x.shape[1], inputs=rows(self.x))
-        if isinstance(task, int):
-            self.call.task = task
-        else:
-            self.ids = task.contiguous()
-            self.call.task_ids = self.ids.data_ptr()
+        self.network, self.parameters, self.x = network, parameters, x
+        self.call = CNetworkCall(net=described)
+        self.read = place(self.call, {"inputs": x}, task)
 
 
 class _Outputs(torch.autograd.Function):
@@ -79,11 +86,13 @@ class _Outputs(torch.autograd.Function):
         ctx.calls, ctx.made = Seeds(seeds), made
         ctx.memory = ctx.calls.memory_to_keep(made.call, "network_scratch")
         ctx.calls.call_keeping("network_forward", made.call, ctx.memory)
+        ctx.save_for_backward(made.parameters.flat, *leaves, *made.read)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor) -> Any:
+        assert ctx.saved_tensors  # which raises if one of them was changed since
         parameters, call = ctx.made.parameters, ctx.made.call
         gradient, d_outputs = torch.zeros_like(parameters.flat), d_outputs.contiguous()
         call.net.gradients, call.d_outputs = gradient.data_ptr(), d_outputs.data_ptr()

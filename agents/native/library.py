@@ -60,6 +60,12 @@ class CImportance(ctypes.Structure):
     ]
 
 
+class CPart(ctypes.Structure):
+    """`Part` of source/sums.h."""
+
+    _fields_ = [("slots", ctypes.c_int64), ("slot", Pointer), ("values", Pointer)]
+
+
 class CSac(ctypes.Structure):
     """`Sac` of source/sac.h."""
 
@@ -75,6 +81,32 @@ class CSac(ctypes.Structure):
         *((name, CRows) for name in ("noise", "next_noise")),
         *((name, Pointer) for name in ("given", "losses")),
         ("hidden", (Pointer * MAX_LAYERS) * 2),
+    ]
+
+
+class CPpo(ctypes.Structure):
+    """`Ppo` of source/ppo.h."""
+
+    _fields_ = [
+        *((name, CNetwork) for name in ("policy", "value")),
+        *((name, Pointer) for name in ("log_std", "d_log_std")),
+        *((name, ctypes.c_float) for name in ("least_ratio", "most_ratio", "clip_value")),
+        *((name, ctypes.c_float) for name in ("entropy_weight", "value_weight")),
+        *((name, ctypes.c_int32) for name in ("normalise", "rows", "task")),
+        ("task_ids", Pointer),
+        *((name, CRows) for name in ("obs", "action", "log_prob")),
+        *((name, CRows) for name in ("old_value", "advantage", "returns")),
+        ("losses", Pointer),
+        ("hidden", (Pointer * MAX_LAYERS) * 2),
+    ]
+
+
+class CPpoActs(ctypes.Structure):
+    """`PpoActs` of source/ppo.h."""
+
+    _fields_ = [
+        ("noise", CRows),
+        *((name, Pointer) for name in ("actions", "log_prob", "value")),
     ]
 
 
@@ -131,6 +163,6 @@ def _opened(path: Path, kind: str) -> ctypes.CDLL | None:
             return None
     except (OSError, AttributeError):
         return None
-    for function in (found.network_scratch, found.sac_scratch, found.importance_scratch):
-        function.restype = ctypes.c_int64
+    for name in ("network", "importance", "sac", "ppo"):
+        getattr(found, f"{name}_scratch").restype = ctypes.c_int64
     return found

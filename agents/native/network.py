@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -11,12 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clrl.agents.native.library import MAX_LAYERS, CNetwork, CRows
+from clrl.agents.native.watched import CLASSES, home_of, hooks_of
 from clrl.agents.networks.adam import FlatParameters
 from clrl.agents.networks.layers import (
     LAYER_NORM_EPS,
     LEAKY_SLOPE,
     Core,
     HeadedNetwork,
+    SeedBias,
     SeedLayerNorm,
     SeedLinear,
 )
@@ -42,8 +44,14 @@ def refusal(network: nn.Module, kind: type[HeadedNetwork] = HeadedNetwork) -> st
     if _activation(network.core) is None:
         return "an activation is none of leaky_relu, relu and tanh"
     for module in network.modules():
-        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
-            return f"a {type(module).__name__} has a forward hook"
+        if any(hooks_of(module)) or "forward" in vars(module):
+            return f"a {type(module).__name__} has a hook"
+        keeps = any(vars(module).get(name) is not None for name in ("tape", "kept"))
+        if keeps and not isinstance(module, SeedBias):  # which torch adds
+            return f"a {type(module).__name__} keeps what passes through it"
+    for written in CLASSES:
+        if home_of(vars(written)["forward"]) != written.__module__:
+            return f"`forward` of {written.__name__} is not the library's own"
     if len(layers) - 1 > MAX_LAYERS:
         return f"a network has {len(layers) - 1} hidden layers, more than {MAX_LAYERS}"
     if max(network.widths[1:]) > MAX_UNITS:
@@ -53,27 +61,36 @@ def refusal(network: nn.Module, kind: type[HeadedNetwork] = HeadedNetwork) -> st
     return None
 
 
-def not_ours(learner: Any, names: Sequence[str], modules: Sequence[str]) -> str | None:
-    """Return which of a learner's methods was not written in some modules; None if all were.
+def misshapen(
+    network: HeadedNetwork,
+    lead: tuple[int, ...],
+    inputs: int,
+    outputs: int,
+    heads: int,
+    more: Mapping[str, tuple[int, ...]] | None = None,
+) -> str | None:
+    """Return which sizes of a network are not those that a learner has; None if all are.
 
-    A subclass, an object and a patched class may each have another.
+    Args:
+        network: of the learner.
+        lead: what it should have, and so on.
+        inputs: see `HeadedNetwork`.
+        outputs: of one head.
+        heads: how many.
+        more: parameters beside those of layers, with their shapes.
     """
-    for name in names:
-        module = getattr(getattr(type(learner), name), "__module__", None)
-        if name in vars(learner) or module not in modules:
-            return f"`{name}` of {type(learner).__name__} is not the library's own"
-    return None
-
-
-def watched_parameters(learner: Any) -> list[tuple[Mapping[str, Any], str, Any]]:
-    """Return where a learner has its flat parameters and gradients, for `Watched`."""
-    places = [(vars(learner), name, vars(learner)[name]) for name in ("flats", "optimizers")]
-    for part, flat in learner.flats.items():
-        places.append((learner.flats, part, flat))
-        places += [(vars(flat), name, vars(flat)[name]) for name in ("flat", "grad")]
-    for part, optimizer in learner.optimizers.items():
-        places += [(learner.optimizers, part, optimizer), (vars(optimizer), "grad", optimizer.grad)]
-    return places
+    shapes: dict[str, tuple[int, ...]] = {"head.bias": (*lead, heads * outputs), **(more or {})}
+    above = [*network.widths[1:], heads * outputs]
+    names = [f"core.layers.{number}" for number in range(len(above) - 1)]
+    for name, width, units in zip([*names, "head"], [inputs, *above], above, strict=False):
+        shapes |= {f"{name}.weight": (*lead, units, width), f"{name}.bias": (*lead, units)}
+    if network.core.norm is not None:
+        shapes |= {f"core.norm.{name}": (*lead, above[0]) for name in ("weight", "bias")}
+    found = {name: tuple(p.shape) for name, p in network.named_parameters()}
+    own = (network.lead, network.outputs, network.heads)
+    if found == shapes and own == (lead, outputs, heads):
+        return None
+    return "the layers of a network do not fit together"
 
 
 def describe(network: HeadedNetwork, parameters: FlatParameters) -> CNetwork:
@@ -107,35 +124,27 @@ def describe(network: HeadedNetwork, parameters: FlatParameters) -> CNetwork:
     return described
 
 
-class Watched:
-    """Objects that compiled code was made for, to be found unchanged before each of its calls.
-
-    Args:
-        places: (attributes, name, value) that must stay; None is for a name that must not appear.
-        networks: modules of which every layer, parameter and activation must stay.
-    """
-
-    def __init__(
-        self, places: Iterable[tuple[Mapping[str, Any], str, Any]], networks: Sequence[nn.Module]
-    ):
-        modules = [module for network in networks for module in network.modules()]
-        self._places = list(places)
-        for own in map(vars, modules):
-            for kind in ("_modules", "_parameters"):
-                self._places += [(own[kind], name, value) for name, value in own[kind].items()]
-            self._places += [(own, "forward", None), (own, "activation", own.get("activation"))]
-        self._hooks = [hooks for m in modules for hooks in (m._forward_hooks, m._forward_pre_hooks)]
-
-    def unchanged(self) -> bool:
-        """Return whether everything is as it was."""
-        return all(at.get(name) is value for at, name, value in self._places) and not any(
-            self._hooks
-        )
-
-
 def rows(tensor: Tensor) -> CRows:
     """Return where the numbers of a batch [S, B, ...] are."""
     return CRows(tensor.data_ptr(), tensor.stride(0), tensor.stride(1))
+
+
+def place(description: Any, tensors: Mapping[str, Tensor], task: int | Tensor) -> list[Tensor]:
+    """Say in a description where a batch's tensors [S, B, ...] are, and its task.
+
+    Returns:
+        what must outlive the call that reads them.
+    """
+    for name, tensor in tensors.items():
+        setattr(description, name, rows(tensor))
+    read = list(tensors.values())
+    description.rows = read[0].shape[1]
+    if isinstance(task, int):
+        description.task, description.task_ids = task, None
+    else:
+        read.append(task.contiguous())
+        description.task_ids = read[-1].data_ptr()
+    return read
 
 
 def keep_hidden(network: HeadedNetwork, n: int, pointers: Any) -> list[Tensor]:
@@ -146,10 +155,32 @@ def keep_hidden(network: HeadedNetwork, n: int, pointers: Any) -> list[Tensor]:
     return tensors
 
 
-def readable(tensor: Tensor) -> bool:
-    """Return whether compiled code can read a tensor [S, B] or [S, B, n]."""
-    last = tensor.dim() < 3 or tensor.shape[2] == 1 or tensor.stride(2) == 1
-    return tensor.dtype == torch.float32 and tensor.device.type == "cpu" and last
+def readable(tensor: Tensor, shape: tuple[int, ...]) -> bool:
+    """Return whether compiled code can read a tensor as one of shape [S, B] or [S, B, n].
+
+    Its result would have no graph to a tensor that needs a gradient.
+    """
+    if tensor.shape != shape or not tensor.is_cpu or tensor.dtype != torch.float32:
+        return False
+    return not tensor.requires_grad and (len(shape) < 3 or shape[2] == 1 or tensor.stride(2) == 1)
+
+
+def known(task: int | Tensor, shape: tuple[int, ...], n_tasks: int) -> bool:
+    """Return whether compiled code can read a batch's tasks: one, or ids of shape [S, B].
+
+    Args:
+        task: one, or ids.
+        shape: (S, B).
+        n_tasks: how many there are; of a single one no id is read.
+    """
+    if isinstance(task, int):
+        return n_tasks == 1 or 0 <= task < n_tasks
+    if task.shape != shape or not task.is_cpu or task.dtype != torch.int64:
+        return False
+    if n_tasks == 1:
+        return True
+    least, most = torch.aminmax(task)
+    return 0 <= int(least) and int(most) < n_tasks
 
 
 def _activation(core: Core) -> int | None:

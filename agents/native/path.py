@@ -106,7 +106,7 @@ class UpdatePath:
                 return None
             self._engine = self._kind(learner)
         if batch is not None and not self._engine.reads(batch):
-            self._warn("a batch is too large, not float32 or not on the CPU")
+            self._warn("a batch has more rows, or other shapes, types or tasks than it can read")
             return None
         return self._engine
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from clrl.agents.native.library import library
+from clrl.agents.native.library import CPart, library
 
 if TYPE_CHECKING:
     from clrl.agents.networks.adam import FlatParameters
@@ -50,25 +50,18 @@ def clip(parts: Sequence[FlatParameters], max_norm: float, eps: float = 0.0) -> 
         the norms [S] before.
     """
     seeds = parts[0].lead[0]
-    squares = torch.zeros(seeds, dtype=torch.float64)
-    for part in parts:
-        squares += _flat_squares(part, seeds)
-    norms = squares.sqrt().float()
-    factors = (max_norm / (norms + eps)).clamp(max=1.0)
-    for part in parts:
-        slots, grad = part.seed_slots, part.grad
-        assert grad is not None
-        library().flat_scale(len(slots), _address(slots), _address(grad), seeds, _address(factors))
+    norms, described = torch.empty(seeds), [_described(part) for part in parts]
+    library().clip_norms(
+        len(parts), (CPart * len(parts))(*described), seeds,
+        ctypes.c_float(max_norm), ctypes.c_float(eps), _address(norms),
+    )  # fmt: skip
     return norms
 
 
-def _flat_squares(part: FlatParameters, seeds: int) -> Tensor:
-    """Return the squared norms of a network's gradients [S]."""
-    slots, result = part.seed_slots, torch.empty(seeds, dtype=torch.float64)
+def _described(part: FlatParameters) -> CPart:
+    """Return where the gradients of a network are, and those of each seed in them."""
     assert part.grad is not None
-    grad = _address(part.grad)
-    library().flat_dots(len(slots), _address(slots), grad, grad, seeds, _address(result))
-    return result
+    return CPart(len(part.seed_slots), part.seed_slots.data_ptr(), part.grad.data_ptr())
 
 
 def _address(tensor: Tensor) -> ctypes.c_void_p:

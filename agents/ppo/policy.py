@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clrl.agents.native import sums
 from clrl.agents.networks.adam import FlatParameters, clip_norm
 from clrl.agents.networks.distributions import Gaussian
 from clrl.agents.networks.layers import Activation, HeadedNetwork, SeedBias, SeedLinear
@@ -48,7 +49,10 @@ class GaussianPolicy(HeadedNetwork):
 
     def gaussian(self, x: Tensor, task: int | Tensor) -> Gaussian:
         """Return the distributions of actions for inputs [S, B, inputs]; tasks as in `forward`."""
-        mean = self(x, task)
+        return self.around(self(x, task), task)
+
+    def around(self, mean: Tensor, task: int | Tensor) -> Gaussian:
+        """Return the distributions of actions around means [S, B, A]."""
         return Gaussian(mean, self._std(mean, task))
 
     def _std(self, mean: Tensor, task: int | Tensor) -> Tensor:
@@ -180,13 +184,19 @@ def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray
     return q if rows >= columns else q.T
 
 
-def clip_together(flats: Mapping[str, FlatParameters], max_norm: float) -> None:
+def clip_together(
+    flats: Mapping[str, FlatParameters], max_norm: float, compiled: bool = False
+) -> None:
     """Clip the norm of policy's and value's gradients together, added up as Stable-Baselines3 does.
 
     Args:
         flats: of "policy" and "value".
         max_norm: the largest norm allowed, of each seed.
+        compiled: whether compiled code adds up (`Learner.compiled`), in its own order.
     """
+    if compiled:
+        sums.clip(list(flats.values()), max_norm, _CLIP_EPS)
+        return
     gradients = [
         (f"{part}.{name.split('.')[0]}", gradient)
         for part, flat in flats.items()

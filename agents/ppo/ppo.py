@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import chain
 from typing import ClassVar
 
@@ -14,7 +15,8 @@ from clrl.agents.learner import report_names
 from clrl.agents.networks.adam import FlatParameters, SeedAdam
 from clrl.agents.networks.distributions import Gaussian
 from clrl.agents.networks.heads import decay_weights
-from clrl.agents.networks.layers import full_precision
+from clrl.agents.ppo.acting import act
+from clrl.agents.ppo.engine import PPOEngine
 from clrl.agents.ppo.policy import (
     GaussianPolicy,
     clip_together,
@@ -54,6 +56,7 @@ class ContinualPPO(Agent):
 
     name: ClassVar[str] = "ppo"
     settings_class: ClassVar[type] = PPOSettings
+    engine_class: ClassVar[type] = PPOEngine
     settings: PPOSettings
     counters: ClassVar[tuple[str, ...]] = (*Agent.counters, "waiting")
 
@@ -106,9 +109,16 @@ class ContinualPPO(Agent):
             del found["log_std.bias"]
         return found
 
+    def action_distribution(self, features: Tensor, task: int | Tensor) -> Gaussian:
+        """Return the policy's Gaussian for features [S, B, D]."""
+        return self.policy_net.gaussian(self.with_task(features, task), task)
+
     def output_distributions(self, batch: RolloutBatch) -> Gaussian:
         """Return the policy's Gaussian at the batch's observations."""
-        return self.policy_net.gaussian(self.with_task(batch.obs, batch.task), batch.task)
+        engine = self.engine() if self.policy_net.head.tape is None else None
+        if engine is None:
+            return self.action_distribution(batch.obs, batch.task)
+        return self.policy_net.around(engine.means(self, batch.obs, batch.task), batch.task)
 
     def values(self, features: Tensor, task: int | Tensor) -> Tensor:
         """Return predicted values [S, B] for features [S, B, D]."""
@@ -117,28 +127,18 @@ class ContinualPPO(Agent):
 
     # Acting, and the rollout that is made of it
 
-    @torch.no_grad()
     def explore(self, features: np.ndarray) -> np.ndarray:
         """Return the policy's actions [S, A] for training, as drawn."""
         noise = self.streams.normal(POLICY_NOISE, (1, self.spaces.action_dim))
-        x = torch.from_numpy(features[:, None]).to(self.device)
-        with full_precision():
-            gaussian = self.policy_net.gaussian(self.with_task(x, self.task), self.task)
-            value = self.values(x, self.task)
-        action = gaussian.mean + torch.from_numpy(noise).to(self.device) * gaussian.std
-        about = {"value": value, "log_prob": log_prob(gaussian, action)}
-        self.acted = {name: tensor[:, 0].cpu().numpy() for name, tensor in about.items()}
-        return action[:, 0].cpu().numpy()
+        found = act(self, features[:, None], self.task, noise, ("actions", "value", "log_prob"))
+        self.acted = {name: values[:, 0] for name, values in found.items()}
+        return self.acted.pop("actions")
 
-    @torch.no_grad()
     def act_on_features(
         self, features: np.ndarray, task: int | Tensor, noise: np.ndarray
     ) -> np.ndarray:
         """Return actions [S, K, A] before clipping, for features [S, K, D]."""
-        x = torch.from_numpy(features).to(self.device)
-        gaussian = self.policy_net.gaussian(self.with_task(x, task), task)
-        action = gaussian.mean + torch.from_numpy(noise).to(self.device) * gaussian.std
-        return action.cpu().numpy()
+        return act(self, features, task, noise)["actions"]
 
     def to_env(self, actions: np.ndarray) -> np.ndarray:
         """Clip actions to the bounds of the action space, unless they go out as drawn."""
@@ -164,12 +164,9 @@ class ContinualPPO(Agent):
             **self.acted,
         )
 
-    @torch.no_grad()
     def _value_of(self, features: np.ndarray) -> np.ndarray:
         """Return the value [S] of one row of features per seed [S, D] in the current task."""
-        with full_precision():
-            values = self.values(torch.from_numpy(features[:, None]).to(self.device), self.task)
-        return values[:, 0].cpu().numpy()
+        return act(self, features[:, None], self.task, wanted=("value",))["value"][:, 0]
 
     def finish_rollout(self) -> None:
         """Work out advantages and returns of the rows written, which can be sampled from now on."""
@@ -192,11 +189,9 @@ class ContinualPPO(Agent):
 
     def train_on_rollout(self) -> None:
         """Take the updates of a full rollout, epoch by epoch in minibatches, and report on them."""
-        s, policy, rngs = self.settings, self.output_distributions, self.generators(MINIBATCHES)
-        passes = (self.rollout.minibatches(s.batch_size, rngs) for _ in range(s.n_epochs))
-        task, sums, n = self.rollout.only_task(), dict[str, Tensor](), 0
-        for index in chain.from_iterable(passes):
-            batch = self.rollout.batch(index, self.device, task)
+        s, policy, task = self.settings, self.output_distributions, self.rollout.only_task()
+        sums, n = dict[str, Tensor](), 0
+        for batch in chain.from_iterable(self._epoch(task) for _ in range(s.n_epochs)):
             if s.target_kl is not None and moved(policy, batch) > 1.5 * s.target_kl:
                 break
             losses = self.update(batch)
@@ -210,6 +205,13 @@ class ContinualPPO(Agent):
         clip = s.clip_range * s.left(s.clip_range_schedule, self.num_timesteps)
         self.report = report_names(means) | diagnosis(policy, batch, clip) | self.gradient_norms
 
+    def _epoch(self, task: int | None) -> Iterator[RolloutBatch]:
+        """Return minibatches that go through the rollout once, in an order of this epoch."""
+        (index,) = self.rollout.minibatches(self.rollout.position, self.generators(MINIBATCHES))
+        own = self.engine() is None  # views in memory decide the last bits of torch's products
+        for batch in self.rollout.batch(index, self.device, task).split(self.settings.batch_size):
+            yield batch.copy() if own else batch
+
     def prepare(self, batch: RolloutBatch) -> RolloutBatch:
         """Set the learning rate that belongs to this step."""
         s = self.settings
@@ -221,7 +223,7 @@ class ContinualPPO(Agent):
         """Return the clipped surrogate with its entropy bonus, and the value loss, each [S]."""
         s = self.settings
         left = s.left(s.clip_range_schedule, self.num_timesteps)
-        clip, gaussian = s.clip_range * left, self.output_distributions(batch)
+        clip, gaussian = s.clip_range * left, self.action_distribution(batch.obs, batch.task)
         ratio = (log_prob(gaussian, batch.action) - batch.log_prob).exp()
         advantage = batch.advantage
         if s.normalize_advantage == "minibatch" and advantage.shape[1] > 1:
@@ -240,7 +242,7 @@ class ContinualPPO(Agent):
     def clip_gradients(self) -> None:
         """Clip the gradient norm of policy and value together, then add the weights' decay."""
         if self.max_grad_norm is not None:
-            clip_together(self.flats, self.max_grad_norm)
+            clip_together(self.flats, self.max_grad_norm, self.compiled)
         if self.settings.weight_decay and self.n_heads > 1:
             for part, network in self.modules().items():
                 decay_weights(self.flats[part], network, self.task, self.settings.weight_decay)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -44,6 +45,26 @@ class RolloutBatch:
         """Return the batch of stored rows."""
         batch = cls(**{name: values.to(device) for name, values in rows.items()})
         return replace(batch, task=rows["task"].to(device).long())
+
+    def split(self, size: int) -> Iterator[RolloutBatch]:
+        """Return the batches of the first `size` rows, the next ones and so on, as views."""
+        pieces = [
+            value.split(size, 1) if isinstance(value, Tensor) else repeat(value)
+            for value in vars(self).values()
+        ]
+        return map(RolloutBatch, *pieces)
+
+    def copy(self) -> RolloutBatch:
+        """Return the batch in memory of its own, each tensor contiguous."""
+        values = vars(self).values()
+        return RolloutBatch(
+            *(
+                value.clone(memory_format=torch.contiguous_format)
+                if isinstance(value, Tensor)
+                else value
+                for value in values
+            )
+        )
 
     def explained_variance(self) -> Tensor:
         """Return how much of the returns' variance the values predicted, [S]; 1 is all of it."""
@@ -109,8 +130,12 @@ class Rollout:
             "task": np.zeros(rows, task_dtype),
             **{name: np.zeros(rows, np.uint8) for name in _FLAGS},
         }
-        self._tensors = {name: torch.from_numpy(a) for name, a in self.arrays.items()}
         self.clear()
+
+    @property
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return the arrays as tensors; made when asked for, so that a deep copy has its own."""
+        return {name: torch.from_numpy(array) for name, array in self.arrays.items()}
 
     def clear(self) -> None:
         """Forget everything."""
@@ -202,8 +227,8 @@ class Rollout:
 
     def rows(self, index: np.ndarray) -> dict[str, Tensor]:
         """Return what a batch is made of at positions [S, B]: {name: [S, B, ...]}."""
-        used = {name: self._tensors[name] for name in RolloutBatch.__dataclass_fields__}
-        return gather(used, index)
+        tensors = self._tensors
+        return gather({name: tensors[name] for name in RolloutBatch.__dataclass_fields__}, index)
 
     def batch(
         self, index: np.ndarray, device: torch.device, task: int | None = None

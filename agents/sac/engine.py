@@ -11,33 +11,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clrl.agents.native.calls import Seeds
+from clrl.agents.native.engine import CompiledEngine, in_blocks
 from clrl.agents.native.function import outputs
 from clrl.agents.native.library import CSac
 from clrl.agents.native.network import (
     MAX_ROWS,
-    Watched,
     describe,
     keep_hidden,
-    not_ours,
+    misshapen,
+    place,
     readable,
     refusal,
-    rows,
-    watched_parameters,
 )
+from clrl.agents.native.watched import misplaced, not_ours
+from clrl.agents.sac.policy import LogAlpha
+from clrl.agents.sac.popart import PopArt
 from clrl.agents.sac.replay import Batch
 
 if TYPE_CHECKING:
     from clrl.agents.sac.sac import ContinualSAC
 
 _OURS = ("losses", "prepare", "output_distributions", "action_distribution", "with_task",
-         "_soft_target", "_q")  # fmt: skip
+         "_split", "_soft_target", "_q", "take_gradients")  # fmt: skip
 """What the compiled code stands in for."""
-_WRITTEN_IN = ("clrl.agents.sac.sac", "clrl.agents.acting")
-_READ = ("obs", "action", "reward", "next_obs", "done", "noise", "next_noise")
+_WRITTEN_IN = ("clrl.agents.sac.sac", "clrl.agents.acting", "clrl.agents.learner")
+_NETWORKS = ("actor", "critic", "target_critic", "log_alpha", "popart")
 
 
-class SACEngine:
+class SACEngine(CompiledEngine):
     """`ContinualSAC.losses` and its gradients, seed by seed, in native/source/sac.h.
 
     A seed's bits depend on nothing but the seed: not on its neighbours, the number of threads, the
@@ -45,14 +46,13 @@ class SACEngine:
     """
 
     def __init__(self, agent: ContinualSAC):
-        networks = [agent.actor, agent.critic, agent.target_critic]
-        own = vars(agent)
-        places = [(own, name, own[name]) for name in ("actor", "critic", "target_critic")]
-        places += [(own, name, None) for name in _OURS]
-        self._watched = Watched([*places, *watched_parameters(agent)], networks)
+        features, actions = (agent.spaces.feature_dim,), (agent.spaces.action_dim,)
+        numbers = {
+            "reward": (), "done": (), "obs": features, "next_obs": features, "action": actions,
+            "noise": actions, "next_noise": actions,
+        }  # fmt: skip
+        super().__init__(agent, _NETWORKS, _OURS, numbers, agent.log_alpha.value.shape[1])
         self._losses = torch.zeros(agent.n_seeds, 3)
-        self._unasked = {part: torch.zeros(0) for part in agent.optimizers}
-        self._seeds = Seeds(agent.n_seeds)
         flats, log_alpha = agent.flats, agent.log_alpha.value
         self._sac = CSac(
             actor=describe(agent.actor, flats["actor"]),
@@ -62,9 +62,6 @@ class SACEngine:
             actions=agent.spaces.action_dim,
             tasks=log_alpha.shape[1],
             gamma=agent.settings.gamma,
-            target_entropy=agent.target_entropy,
-            log_std_min=agent.log_std_range[0],
-            log_std_max=agent.log_std_range[1],
             log_alpha=log_alpha.data_ptr(),
             losses=self._losses.data_ptr(),
         )
@@ -75,17 +72,17 @@ class SACEngine:
         if agent.settings.batch_size > MAX_ROWS:
             return f"batch_size is {agent.settings.batch_size}, more than {MAX_ROWS}"
         networks = (agent.actor, agent.critic, agent.target_critic)
-        ours = not_ours(agent, _OURS, _WRITTEN_IN)
-        return ours or next(filter(None, map(refusal, networks)), None)
-
-    def unchanged(self) -> bool:
-        """Return whether networks and parameters are still those that it was made for."""
-        return self._watched.unchanged()
+        return (
+            not_ours(agent, _OURS, _WRITTEN_IN)
+            or next(filter(None, map(refusal, networks)), None)
+            or _sizes_refused(agent)
+            or misplaced(agent)
+        )
 
     def reads(self, batch: Batch) -> bool:
         """Return whether it can compute a batch."""
-        few = batch.reward.shape[1] <= MAX_ROWS
-        return few and all(readable(getattr(batch, name)) for name in _READ)
+        given = batch.target is None or readable(batch.target, tuple(batch.reward.shape))
+        return given and super().reads(batch)
 
     def gradients_of(
         self,
@@ -99,21 +96,18 @@ class SACEngine:
         if agent.settings.popart and batch.target is None:
             raw = self.targets(agent, batch)
             batch = replace(batch, target=agent.popart.normalise(raw, batch.task))
-        target = batch.target
-        kept = self._read(agent, batch)
-        if target is not None:
-            kept.append(target.contiguous())
-            sac.given = kept[-1].data_ptr()
-        gradients = self._gradients(agent, into)
+        gradients, kept = self._gradients(agent, into), self._read(agent, batch)
+        target = None if batch.target is None else batch.target.contiguous()
+        sac.given = None if target is None else target.data_ptr()
         sac.actor.gradients, sac.critic.gradients, sac.d_log_alpha = (
             gradients[part].data_ptr() for part in ("actor", "critic", "alpha")
         )
+        ctypes.memset(sac.hidden, 0, ctypes.sizeof(sac.hidden))
         if hidden is not None:
             hidden["actor"] = keep_hidden(agent.actor, batch.reward.shape[1], sac.hidden[0])
             hidden["critic"] = keep_hidden(agent.critic, batch.reward.shape[1], sac.hidden[1])
         self._seeds.call("sac_gradients", sac, "sac_scratch")
-        sac.given = None
-        ctypes.memset(sac.hidden, 0, ctypes.sizeof(sac.hidden))
+        del kept
         actor, critic, alpha = self._losses.clone().unbind(1)
         return {"actor": actor, "critic": critic, "alpha": alpha}
 
@@ -128,61 +122,62 @@ class SACEngine:
     def act(
         self, agent: ContinualSAC, features: np.ndarray, task: int | Tensor, noise: np.ndarray
     ) -> np.ndarray:
-        """Return the squashed policy's actions [S, K, A] for features [S, K, D]."""
-        actions = np.empty((*features.shape[:2], agent.spaces.action_dim), np.float32)
-        drawn = np.array(np.broadcast_to(noise, actions.shape), np.float32)
-        for first in range(0, features.shape[1], MAX_ROWS):
-            some = slice(first, first + MAX_ROWS)
-            x = torch.from_numpy(np.ascontiguousarray(features[:, some], np.float32))
-            if not isinstance(task, int):
-                task = task.expand(features.shape[:2])
-            own = task if isinstance(task, int) else task[:, some].contiguous()
-            x, z = agent.with_task(x, own), torch.from_numpy(drawn[:, some])
-            result = torch.empty(*x.shape[:2], actions.shape[2])
-            sac = self._sac
-            sac.obs, sac.noise, sac.rows = rows(x), rows(z), x.shape[1]
-            if isinstance(own, int):
-                sac.task, sac.task_ids = own, None
-            else:
-                sac.task_ids = own.data_ptr()
-            self._seeds.call("sac_act", sac, "sac_scratch", result.data_ptr())
-            actions[:, some] = result.numpy()
-        return actions
+        """Return the squashed policy's actions [S, K, A] for features [S, K, D].
+
+        Raises:
+            ValueError: features of another shape, or a task that is not there.
+        """
+        x, task = self._inputs(agent, features, task)
+        self._set_numbers(agent)
+        shape = (*x.shape[:2], agent.spaces.action_dim)
+        drawn = torch.from_numpy(np.array(np.broadcast_to(noise, shape), np.float32))
+        actions = []
+        for some, own, z in in_blocks(x, task, drawn):
+            actions.append(torch.empty(z.shape))
+            read = place(self._sac, {"obs": agent.with_task(some, own), "noise": z}, own)
+            self._seeds.call("sac_act", self._sac, "sac_scratch", actions[-1].data_ptr())
+            del read
+        return torch.cat(actions, 1).numpy()
 
     def policy(self, agent: ContinualSAC, features: Tensor, task: int | Tensor) -> Tensor:
         """Return the actor's outputs [S, B, 2 A] for features [S, B, D], with a graph."""
         x = agent.with_task(features, task)
         return outputs(agent.actor, agent.flats["actor"], x, task, self._sac.actor)
 
-    def _gradients(
-        self, agent: ContinualSAC, into: Mapping[str, Tensor] | None
-    ) -> dict[str, Tensor]:
-        """Return where the gradients of every part go; some that are not asked for, to nowhere."""
-        own = {part: optimizer.grad for part, optimizer in agent.optimizers.items()}
-        if into is None:
-            return own
-        for part in own.keys() - into.keys():
-            if self._unasked[part].shape != own[part].shape:
-                self._unasked[part] = torch.zeros_like(own[part])
-        return self._unasked | dict(into)
+    def _set_numbers(self, agent: ContinualSAC) -> None:
+        """Set what may be given another value at any time."""
+        self._sac.target_entropy = agent.target_entropy
+        self._sac.log_std_min, self._sac.log_std_max = agent.log_std_range
 
     def _read(self, agent: ContinualSAC, batch: Batch) -> list[Tensor]:
         """Tell the compiled code where a batch is; returns what must outlive its call."""
         sac, task = self._sac, batch.task
-        tensors = {name: getattr(batch, name) for name in _READ}
+        tensors = {name: getattr(batch, name) for name in self._numbers}
         for name in ("obs", "next_obs"):
             tensors[name] = agent.with_task(tensors[name], task)
-        for name, tensor in tensors.items():
-            setattr(sac, name, rows(tensor))
-        sac.rows = batch.reward.shape[1]
-        kept = list(tensors.values())
-        if isinstance(task, int):
-            sac.task, sac.task_ids = task, None
-        else:
-            kept.append(task.contiguous())
-            sac.task_ids = kept[-1].data_ptr()
+        kept = place(sac, tensors, task)
+        self._set_numbers(agent)
         if agent.settings.popart:
             mean, scale = agent.popart.mean.detach().contiguous(), agent.popart.scale.contiguous()
             kept += [mean, scale]
             sac.popart_mean, sac.popart_scale = mean.data_ptr(), scale.data_ptr()
         return kept
+
+
+def _sizes_refused(agent: ContinualSAC) -> str | None:
+    """Return what does not have the sizes that the agent's spaces and settings ask for."""
+    if type(agent.log_alpha) is not LogAlpha or type(agent.popart) is not PopArt:
+        return "entropy coefficients or PopArt are not the library's own"
+    if agent.optimizers.keys() != {"actor", "critic", "alpha"}:
+        return f"the trained parts are {', '.join(agent.optimizers)}"
+    inputs, actions, heads = agent.input_dim, agent.spaces.action_dim, agent.n_heads
+    one, twins = (agent.n_seeds,), (agent.n_seeds, 2)
+    coefficients, statistics = (*one, agent.spaces.n_ids), (*one, heads)
+    if agent.log_alpha.value.shape != coefficients or agent.popart.mean.shape != statistics:
+        return "entropy coefficients or PopArt's statistics are not one per task or head"
+    critics = (twins, inputs + actions, 1, heads)
+    return (
+        misshapen(agent.actor, one, inputs, 2 * actions, heads)
+        or misshapen(agent.critic, *critics)
+        or misshapen(agent.target_critic, *critics)
+    )

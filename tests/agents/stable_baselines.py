@@ -74,7 +74,7 @@ def train_both(
 ) -> tuple[PPO, ContinualPPO]:
     """Train both from the same weights with the same draws; ours in `chunks` calls of `learn`."""
     model = PPO("MlpPolicy", DummyVecEnv([make]), device="cpu", **stock)
-    agent = ContinualPPO(DummyVecEnv([make]), device="cpu", **settings)
+    agent = ContinualPPO(DummyVecEnv([make]), device="cpu", update="torch", **settings)
     start = theirs(model)
     for part, flat in agent.flats.items():
         for name, view in flat.views(flat.flat).items():

@@ -73,10 +73,11 @@ INLINE float dot(const float *x, const float *y, int n) {
     return total(part);
 }
 
+INLINE lanes power_of_2(ints n) { return (lanes)((n + 127) << 23); } /* for -126..127 */
 /* e^x to 1e-7 (relative): x = n log 2 + r, and a polynomial in r (Cephes, expf.c). */
 INLINE lanes exp_of(lanes x) {
     const lanes shift = all(12582912.0f); /* 1.5 * 2^23: adding it rounds to a whole number */
-    lanes clamped = at_least(at_most(x, 88.0f), -87.0f);
+    lanes clamped = at_least(at_most(x, 90.0f), -110.0f);
     lanes n = fma(clamped, all(1.44269504088896341f), shift) - shift;
     lanes r = fma(n, all(-0.693359375f), clamped);
     r = fma(n, all(2.12194440e-4f), r);
@@ -87,12 +88,10 @@ INLINE lanes exp_of(lanes x) {
     p = fma(p, r, all(1.6666665459e-1f));
     p = fma(p, r, all(5.0000001201e-1f));
     p = fma(p, r * r, r) + 1.0f;
-    ints power = (__builtin_convertvector(n, ints) + 127) << 23;
-    lanes y = p * (lanes)power;
-    y = pick(x > all(88.7f), all(INFINITY), y);
-    return pick(x < all(-87.3f), all(0.0f), y);
+    ints whole = __builtin_convertvector(n, ints), half = whole >> 1; /* 2^128 is no float */
+    return p * power_of_2(half) * power_of_2(whole - half);
 }
-/* log(1 + x) for x in 0..1, to 1e-7 (relative): 2 artanh(x / (2 + x)) as a series. */
+/* log(1 + x) for x in 0..1, to 2e-7 (relative): 2 artanh(x / (2 + x)) as a series. */
 INLINE lanes log1p_of(lanes x) {
     lanes s = x / (x + 2.0f), q = s * s, p = all(1.0f / 15.0f);
     p = fma(p, q, all(1.0f / 13.0f));
@@ -103,7 +102,7 @@ INLINE lanes log1p_of(lanes x) {
     p = fma(p, q, all(1.0f / 3.0f));
     return 2.0f * fma(s * q, p, s);
 }
-/* tanh to 2e-7 (relative): the rational approximation of Eigen (MathFunctionsImpl.h) and XLA. */
+/* tanh to 3e-7 (relative): the rational approximation of Eigen (MathFunctionsImpl.h) and XLA. */
 INLINE lanes tanh_of(lanes x) {
     x = at_least(at_most(x, 7.90531110763549805f), -7.90531110763549805f);
     lanes q = x * x, p = all(-2.76076847742355e-16f), d = all(1.19825839466702e-06f);
@@ -118,7 +117,7 @@ INLINE lanes tanh_of(lanes x) {
     d = fma(d, q, all(4.89352518554385e-03f));
     return x * p / d;
 }
-/* log(1 + e^x), for any x. */
+/* log(1 + e^x) to 3e-7 (relative), for any x. */
 INLINE lanes softplus(lanes x) {
     ints positive = x > all(0.0f);
     lanes size = pick(positive, x, -x);

@@ -51,6 +51,9 @@ INLINE Tasks tasks_of(const Sac *sac, int seed) {
 INLINE int alpha_of(const Sac *sac, Tasks tasks, int m) { return sac->tasks == 1 ? 0 : task_of(tasks, m); }
 INLINE float least(float a, float b) { return a < b || a != a ? a : b; } /* NaN, if one is */
 
+/* The share of `a` in the gradient of the smaller of two: half each where they are equal. */
+INLINE float share(float a, float b) { return a < b ? 1.0f : a == b ? 0.5f : a > b ? 0.0f : NAN; }
+
 /* action = tanh(mean + std noise) and its log-probability, for the actor's outputs
    [rows, 2 actions]; `spread` gets std noise. */
 static void squash(const Sac *sac, int rows, const float *out, Rows noise, int seed, SacScratch *s) {
@@ -118,7 +121,8 @@ static void soft_targets(const Sac *sac, int seed, SacScratch *s, float *target)
 static void losses_of(const Sac *sac, int seed, const float *target, SacScratch *s) {
     int rows = sac->rows;
     Tasks tasks = tasks_of(sac, seed);
-    float actor = 0.0f, critic = 0.0f, alpha = 0.0f, *d_log_alpha = sac->d_log_alpha + (long)seed * sac->tasks;
+    double actor = 0.0, critic = 0.0, alpha = 0.0; /* a float would lose digits over many rows */
+    float *d_log_alpha = sac->d_log_alpha + (long)seed * sac->tasks;
     memset(d_log_alpha, 0, sizeof(float) * sac->tasks);
     for (int m = 0; m < rows; m++) {
         int at = alpha_of(sac, tasks, m);
@@ -126,16 +130,16 @@ static void losses_of(const Sac *sac, int seed, const float *target, SacScratch 
         d_log_alpha[at] -= gap / rows;
         alpha -= sac->log_alpha[(long)seed * sac->tasks + at] * gap;
         actor += s->alpha[at] * s->log_prob[m] - least(one, two);
-        s->d_q[0][rows + m] = one < two ? -1.0f / rows : one == two ? -0.5f / rows : 0.0f;
-        s->d_q[1][rows + m] = two < one ? -1.0f / rows : one == two ? -0.5f / rows : 0.0f;
+        s->d_q[0][rows + m] = -share(one, two) / rows;
+        s->d_q[1][rows + m] = -share(two, one) / rows;
         for (int k = 0; k < 2; k++) {
             float error = s->q[k][m] - target[m];
-            critic += 0.5f * error * error;
+            critic += 0.5 * error * error;
             s->d_q[k][m] = error / rows;
         }
     }
     float *losses = sac->losses + 3 * seed;
-    losses[0] = actor / rows, losses[1] = critic / rows, losses[2] = alpha / rows;
+    losses[0] = (float)(actor / rows), losses[1] = (float)(critic / rows), losses[2] = (float)(alpha / rows);
 }
 /* The gradient of the actor's outputs [rows, 2 actions], from that of the actions by both critics. */
 static void actor_gradient(const Sac *sac, int seed, SacScratch *s) {

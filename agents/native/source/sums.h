@@ -24,3 +24,29 @@ static double long_dot(const float *x, const float *y, int64_t n) {
     }
     return result;
 }
+
+typedef struct { /* a flat tensor, in which parameter after parameter has each seed's numbers together */
+    int64_t slots;
+    const int64_t (*slot)[2]; /* where each parameter starts, and how many numbers of it a seed has */
+    float *values;
+} Part;
+
+/* Scales a seed's numbers of some tensors together to a norm of at most `most`; returns the norm before. */
+static float clip_seed(int parts, const Part *part, int seed, float most, float epsilon) {
+    double squares = 0.0;
+    for (int p = 0; p < parts; p++)
+        for (int i = 0; i < part[p].slots; i++) {
+            int64_t n = part[p].slot[i][1];
+            const float *from = part[p].values + part[p].slot[i][0] + seed * n;
+            squares += long_dot(from, from, n);
+        }
+    float norm = (float)sqrt(squares), factor = most / (norm + epsilon);
+    if (factor >= 1.0f) return norm; /* NaN is not */
+    for (int p = 0; p < parts; p++)
+        for (int i = 0; i < part[p].slots; i++) {
+            int64_t n = part[p].slot[i][1];
+            float *from = part[p].values + part[p].slot[i][0] + seed * n;
+            for (int64_t j = 0; j < n; j++) from[j] *= factor;
+        }
+    return norm;
+}

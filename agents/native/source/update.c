@@ -1,5 +1,6 @@
 /* What Python calls: agents/native/library.py declares these functions. */
 #include "importance.h"
+#include "ppo.h"
 #include "sac.h"
 #include "sums.h"
 
@@ -14,6 +15,11 @@ EXPORT int64_t network_scratch(const NetworkCall *call) {
 EXPORT int64_t sac_scratch(const Sac *sac) {
     Arena arena = {NULL, 0};
     make_sac_scratch(&arena, sac);
+    return arena.used;
+}
+EXPORT int64_t ppo_scratch(const Ppo *ppo) {
+    Arena arena = {NULL, 0};
+    make_ppo_scratch(&arena, ppo);
     return arena.used;
 }
 /* Losses and gradients of the seeds first..last-1. */
@@ -45,6 +51,16 @@ EXPORT void sac_act(const Sac *sac, float *scratch, int first, int last, float *
         int64_t numbers = (int64_t)sac->rows * sac->actions;
         memcpy(actions + seed * numbers, s.action, sizeof(float) * numbers);
     }
+}
+EXPORT void ppo_gradients(const Ppo *ppo, float *scratch, int first, int last) {
+    Arena arena = {scratch, 0};
+    PpoScratch s = make_ppo_scratch(&arena, ppo);
+    for (int seed = first; seed < last; seed++) ppo_gradients_of_seed(ppo, seed, &s);
+}
+EXPORT void ppo_act(const Ppo *ppo, float *scratch, int first, int last, const PpoActs *acts) {
+    Arena arena = {scratch, 0};
+    PpoScratch s = make_ppo_scratch(&arena, ppo);
+    for (int seed = first; seed < last; seed++) ppo_act_of_seed(ppo, seed, &s, acts);
 }
 /* The outputs of a network of every seed. Each seed has scratch memory of its own, which the
    backward pass needs as the forward pass left it. */
@@ -87,24 +103,9 @@ EXPORT void seed_dots(int tensors, const float *const *first, const float *const
             result[seed] += long_dot(first[i] + seed * sizes[i], second[i] + seed * sizes[i], sizes[i]);
     }
 }
-/* The same of the slots (start, numbers of a seed) of two flat tensors. */
-EXPORT void flat_dots(int slots, const int64_t (*slot)[2], const float *first, const float *second,
-                      int seeds, double *result) {
-    for (int seed = 0; seed < seeds; seed++) {
-        result[seed] = 0.0;
-        for (int i = 0; i < slots; i++) {
-            int64_t at = slot[i][0] + seed * slot[i][1];
-            result[seed] += long_dot(first + at, second + at, slot[i][1]);
-        }
-    }
-}
-/* Multiplies each seed's numbers of a flat tensor by a factor of its own. */
-EXPORT void flat_scale(int slots, const int64_t (*slot)[2], float *values, int seeds, const float *factors) {
-    for (int seed = 0; seed < seeds; seed++)
-        for (int i = 0; i < slots && factors[seed] != 1.0f; i++) {
-            float *from = values + slot[i][0] + seed * slot[i][1];
-            for (int64_t j = 0; j < slot[i][1]; j++) from[j] *= factors[seed];
-        }
+/* The clip of the norm of some tensors together, seed by seed; `norms` [seeds] gets those before. */
+EXPORT void clip_norms(int parts, const Part *part, int seeds, float most, float epsilon, float *norms) {
+    for (int seed = 0; seed < seeds; seed++) norms[seed] = clip_seed(parts, part, seed, most, epsilon);
 }
 /* Which sources and flags this was compiled from. */
 EXPORT const char *key(void) { return KEY; }

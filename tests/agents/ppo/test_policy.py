@@ -1,14 +1,19 @@
-"""PPO's policy: probabilities, first weights."""
+"""PPO's policy: probabilities, first weights, the clip."""
+
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.distributions import Normal
 
 from clrl.agents.networks.distributions import Gaussian
-from clrl.agents.ppo.policy import entropy, log_prob
+from clrl.agents.ppo import ContinualPPO
+from clrl.agents.ppo.policy import clip_together, entropy, log_prob
 from tests.agents.tiny import (
     method,
     ppo,
+    same_bits,
     weights,
 )
 
@@ -58,3 +63,28 @@ def test_the_fisher_information_of_the_log_deviation_is_two() -> None:
     agent.learn(64)
     importance = agent.method.state["importance.log_std.bias"]
     torch.testing.assert_close(importance, torch.full((2, 2), 2.0), rtol=1e-4, atol=0)
+
+
+def with_gradients(sizes: tuple[float, ...], **settings: Any) -> ContinualPPO:
+    """Return an agent whose seeds have random gradients of about these sizes."""
+    agent = ppo(seeds=range(len(sizes)), **settings)
+    generator = torch.Generator().manual_seed(0)
+    for view in gradients(agent):
+        for own, size in zip(view, sizes, strict=True):
+            own.copy_(size * torch.randn(own.shape, generator=generator))
+    return agent
+
+
+def gradients(agent: ContinualPPO) -> list[Tensor]:
+    return [view for o in agent.optimizers.values() for _, view in o.parameters.gradient_slots]
+
+
+@pytest.mark.parametrize("hidden", [(16, 16), (7, 33), (96, 64)])
+def test_the_compiled_clip_is_that_of_torch(hidden: tuple[int, ...]) -> None:
+    sizes = (1.0, 1e-4, 30.0)
+    agent, other, before = (with_gradients(sizes, hidden_sizes=hidden) for _ in range(3))
+    clip_together(agent.flats, 0.5, compiled=True)
+    clip_together(other.flats, 0.5)
+    for found, expected, start in zip(*map(gradients, (agent, other, before)), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+        assert same_bits(found[1], start[1])  # short enough
