@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box
 from torch import Tensor
 
 from clrl.agents.native.path import unavailable, wanted
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.sac.replay import Batch
-from tests.agents.tiny import same_bits
+from clrl.agents.spaces import TaskSpaces
+from tests.agents.tiny import SETTINGS, randomise, sac, same_bits
 
 needs_compiled_code = pytest.mark.skipif(
     wanted("auto") == "torch" or unavailable("cpu") is not None,
@@ -183,3 +185,20 @@ def same_found(first: Found, second: Found) -> bool:
         for losses, gradients, hidden in (first, second)
     ]
     return len(flat[0]) == len(flat[1]) and all(map(same_bits, *flat))
+
+
+def native_sac(seeds: int = 2, n_tasks: int = 3, **settings: Any) -> ContinualSAC:
+    """Return a tiny agent with random weights that must take the compiled path."""
+    agent = sac(seeds=tuple(range(seeds)), n_tasks=n_tasks, update="native", **settings)
+    randomise(agent, 0.1)
+    return agent
+
+
+def of_spaces(numbers: int, actions: int, n_tasks: int, **settings: Any) -> ContinualSAC:
+    """Return one of other observations and actions, which needs no environment."""
+    one_hot = n_tasks if n_tasks > 1 else 0
+    observation = Box(-np.inf, np.inf, (numbers + one_hot,), np.float32)
+    spaces = TaskSpaces(observation, Box(-1, 1, (actions,), np.float32), n_tasks)
+    agent = ContinualSAC(None, seeds=(0, 1), spaces=spaces, **(SETTINGS | settings))
+    randomise(agent, 0.1)
+    return agent
