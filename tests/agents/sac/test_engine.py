@@ -49,7 +49,7 @@ def compare_updates(agent: ContinualSAC, batch: Callable[[int], Batch], n: int =
         with on_torch(agent):
             drawn = batch(number)
         agent.update(drawn)
-    assert compared.unsure <= 3
+    assert compared.unsure <= 0.3 * n
     return compared
 
 
@@ -98,7 +98,7 @@ def test_they_are_for_every_method(name: str, seeds: int, updates: int = 10) -> 
         agent.start_task(1)
     fill(agent, task=1)
     compared = compare_updates(agent, lambda number: agent.sample(None, REPLAY), updates)
-    assert compared.agreed + compared.unsure >= updates
+    assert compared.agreed >= 0.7 * updates
 
 
 @pytest.mark.slow
