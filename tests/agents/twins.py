@@ -19,6 +19,7 @@ NOT_COMPARED = {
     "ep_success_buffer": "the same",
     "_stats_window_size": "how long that log is",
     "_logger": "where to log",
+    "_addresses": "where in memory an engine found parameters",
 }
 """Attributes that may differ between an original and its restored twin, ever."""
 
