@@ -7,9 +7,10 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import torch
 from torch import Tensor
 
-from clrl.agents.native.library import Unavailable, library, processor
+from clrl.agents.native.library import NotCompiled, Unavailable, library, origin
 from clrl.agents.networks.layers import is_exact
 from clrl.agents.settings.fields import check_value
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 Update = Literal["auto", "native", "torch"]
 VARIABLE = "CLRL_UPDATE"
 """The environment variable that says what "auto" is."""
+
+
+class SlowUpdate(UserWarning):
+    """Torch computes what compiled code would compute faster, if there were a C compiler."""
 
 
 class Engine(Protocol):
@@ -66,29 +71,42 @@ class UpdatePath:
     """
 
     def __init__(self, asked: Update, kind: type[Engine] | None, learner: Learner):
-        self.asked, self._kind = wanted(asked), kind
+        self.asked, who = wanted(asked)
+        self._kind = kind
         self._engine: Engine | None = None
         self._warned = set[str]()
-        refusal = "it is asked for" if self.asked == "torch" else self._refusal(learner)
-        if refusal is not None and self.asked == "native":
-            raise ValueError(f"update is native, but {refusal}; give update auto or torch")
+        refusal = f"{who} asks for it" if self.asked == "torch" else self._refusal(learner)
+        if self.asked == "native":
+            check_native(who, refusal)
         self._choose(refusal)
+        if self.path == "torch" and self.asked == "auto" and self._lacks_compiler(learner):
+            warnings.warn(f"torch computes the updates: {refusal}", SlowUpdate, stacklevel=3)
 
     def go_on(self, begun: str, learner: Learner) -> None:
         """Take the path that a run began with, unless one was asked for, if that can be."""
         if self.asked == "auto" and begun != self.path:
-            refusal = "the run began so" if begun == "torch" else self._refusal(learner)
+            refusal = "what goes on began so" if begun == "torch" else self._refusal(learner)
             self._choose(refusal)
 
     def _choose(self, refusal: str | None) -> None:
         self.path = "native" if refusal is None else "torch"
-        self.reason = f"compiled for {processor()}" if refusal is None else refusal
+        self.reason = origin() if refusal is None else refusal
 
     def _refusal(self, learner: Learner) -> str | None:
         """Return why compiled code cannot compute this learner's updates, None if it can."""
         if self._kind is None:
-            return f"{learner.name} has autograd only"
-        return unavailable(str(learner.device)) or self._kind.refusal(learner)
+            return autograd_only(learner.name)
+        return unavailable(learner.device) or self._kind.refusal(learner)
+
+    def _lacks_compiler(self, learner: Learner) -> bool:
+        """Return whether a C compiler is all that is missing."""
+        if self._kind is None or learner.device.type != "cpu" or self._kind.refusal(learner):
+            return False
+        try:
+            library()
+        except Unavailable as error:
+            return isinstance(error, NotCompiled)
+        return False
 
     def engine(self, learner: Learner, batch: Any = None) -> Any:
         """Return the engine; None where torch computes.
@@ -127,20 +145,33 @@ def _copy(state: dict[str, Any]) -> UpdatePath:
     return copy
 
 
-def wanted(asked: Update) -> Update:
-    """Return what is asked for, or what CLRL_UPDATE says if that is "auto".
+def autograd_only(name: str) -> str:
+    """Return why a learner without an engine is torch's."""
+    return f"the learner {name} has autograd only"
+
+
+def check_native(who: str, refusal: str | None) -> None:
+    """Raise ValueError if native is asked for, by an argument or variable, and cannot be."""
+    if refusal is not None:
+        raise ValueError(f"{who} is native, but {refusal}; give {who} auto or torch")
+
+
+def wanted(asked: Update) -> tuple[Update, str]:
+    """Return what is asked for, or what CLRL_UPDATE says if that is "auto"; and which of them.
 
     Raises:
         ValueError: either is something else than auto, native and torch.
     """
     asked = check_value(asked, Update, "update")
     named: Update = os.environ.get(VARIABLE) or "auto"  # type: ignore[assignment]
-    return check_value(named, Update, VARIABLE) if asked == "auto" else asked
+    if asked != "auto" or named == "auto":
+        return asked, "update"
+    return check_value(named, Update, VARIABLE), VARIABLE
 
 
-def unavailable(device: str) -> str | None:
+def unavailable(device: torch.device) -> str | None:
     """Return why nothing compiled can run on a device of this machine, None if it can."""
-    if not device.startswith("cpu"):
+    if device.type != "cpu":
         return f"the device is {device}"
     try:
         library()
