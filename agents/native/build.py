@@ -139,15 +139,20 @@ def cache() -> Path:
 
 def cached(kind: str) -> list[Path]:
     """Return cached libraries of these sources that are whole, and that nobody else wrote."""
-    found = []
     try:
-        if is_ours(cache()):
-            for path in sorted(cache().glob(f"update-{kind}-{key(kind)}-*.so")):
-                if is_ours(path) and path.stem.rpartition("-")[2] == _digest(path):
-                    found.append(path)
+        if not is_ours(cache()):
+            return []
+        paths = sorted(cache().glob(f"update-{kind}-{key(kind)}-*.so"))
     except OSError:
-        pass
-    return found
+        return []
+    return [path for path in paths if _is_good(path)]
+
+
+def _is_good(path: Path) -> bool:
+    try:
+        return is_ours(path) and path.stem.rpartition("-")[2] == _digest(path)
+    except OSError:
+        return False
 
 
 def keep(made: Path, kind: str) -> Path:

@@ -10,6 +10,8 @@ import torch
 
 from clrl.agents.native import build
 
+INSTALLED = Path(__file__).parent
+"""Where an installation puts what it compiled."""
 MAX_LAYERS = 8
 Pointer = ctypes.c_void_p
 _KINDS = {"AVX512": "avx512", "AVX2": "avx2"}
@@ -108,7 +110,7 @@ def origin() -> str:
 @functools.cache
 def _library(kind: str) -> tuple[ctypes.CDLL | None, str]:
     """Return the library and its `origin`, or None and why there is none."""
-    installed = Path(__file__).parent.glob(f"_update_{kind}.*")
+    installed = INSTALLED.glob(f"_update_{kind}.*")
     for path in (*installed, *build.cached(kind)):
         if (found := _opened(path, kind)) is not None:
             return found, f"compiled for {kind}"

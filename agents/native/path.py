@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import torch
 from torch import Tensor
 
 from clrl.agents.native.library import NotCompiled, Unavailable, library, origin
@@ -79,8 +78,9 @@ class UpdatePath:
         if self.asked == "native":
             check_native(who, refusal)
         self._choose(refusal)
-        if self.path == "torch" and self.asked == "auto" and self._lacks_compiler(learner):
-            warnings.warn(f"torch computes the updates: {refusal}", SlowUpdate, stacklevel=3)
+        if self.asked == "auto" and refusal is not None and refusal == _uncompiled():
+            text = f"torch computes the updates, slower than compiled code: {refusal}"
+            warnings.warn(text, SlowUpdate, stacklevel=3)
 
     def go_on(self, begun: str, learner: Learner) -> None:
         """Take the path that a run began with, unless one was asked for, if that can be."""
@@ -96,17 +96,9 @@ class UpdatePath:
         """Return why compiled code cannot compute this learner's updates, None if it can."""
         if self._kind is None:
             return autograd_only(learner.name)
-        return unavailable(learner.device) or self._kind.refusal(learner)
-
-    def _lacks_compiler(self, learner: Learner) -> bool:
-        """Return whether a C compiler is all that is missing."""
-        if self._kind is None or learner.device.type != "cpu" or self._kind.refusal(learner):
-            return False
-        try:
-            library()
-        except Unavailable as error:
-            return isinstance(error, NotCompiled)
-        return False
+        if learner.device.type != "cpu":
+            return f"the device is {learner.device}"
+        return self._kind.refusal(learner) or unavailable()
 
     def engine(self, learner: Learner, batch: Any = None) -> Any:
         """Return the engine; None where torch computes.
@@ -169,12 +161,21 @@ def wanted(asked: Update) -> tuple[Update, str]:
     return check_value(named, Update, VARIABLE), VARIABLE
 
 
-def unavailable(device: torch.device) -> str | None:
-    """Return why nothing compiled can run on a device of this machine, None if it can."""
-    if device.type != "cpu":
-        return f"the device is {device}"
+def unavailable() -> str | None:
+    """Return why nothing compiled can run in this process, None if it can."""
     try:
         library()
     except Unavailable as error:
         return str(error)
+    return None
+
+
+def _uncompiled() -> str | None:
+    """Return why not, where a C compiler is all that is missing."""
+    try:
+        library()
+    except NotCompiled as error:
+        return str(error)
+    except Unavailable:
+        pass
     return None
