@@ -79,11 +79,11 @@ def unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("native", "auto", "", "native"),
         ("torch", "auto", "", "torch"),
-        ("torch", "torch", "", "torch"),
         ("native", "torch", "", "torch"),
         ("torch", "native", "", "native"),
-        ("native", "auto", "torch", "torch"),
-        ("native", "native", "torch", "native"),
+        pytest.param("torch", "torch", "", "torch", marks=pytest.mark.slow),
+        pytest.param("native", "auto", "torch", "torch", marks=pytest.mark.slow),
+        pytest.param("native", "native", "torch", "native", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_goes_on_with_the_update_it_began_with_or_says_that_it_does_not(
