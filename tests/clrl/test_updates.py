@@ -135,7 +135,7 @@ def stop(*args: Any) -> bool:
 @pytest.mark.usefixtures("unasked")
 def test_a_run_without_a_checkpoint_may_begin_anew_by_another_path(tmp_path: Path) -> None:
     agent = tiny.make_agent(update="torch")
-    agent._step = stop  # type: ignore[method-assign]
+    agent._step = stop
     with pytest.raises(KeyboardInterrupt):
         train(agent, tmp_path, tiny.EVALUATION)
     assert RunFile(tmp_path).values["update"] == "torch"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from clrl.agents.native import library, path
 from clrl.agents.native.path import SlowUpdate, UpdatePath
@@ -43,6 +44,9 @@ class Kind:
     def reads(self, batch: Any) -> bool:
         return self.can_read
 
+    def gradients_of(self, *args: Any) -> dict[str, Tensor]:
+        raise AssertionError("nothing is computed here")
+
 
 def learner(refusal: str | None = None, device: str = "cpu") -> Any:
     return SimpleNamespace(name="plain", device=torch.device(device), refusal=refusal)
@@ -62,7 +66,7 @@ def without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("compiled")
 def test_auto_is_native_wherever_it_is_right() -> None:
     for asked in ("auto", "native"):
-        chosen = UpdatePath(asked, Kind, learner())  # type: ignore[arg-type]
+        chosen = UpdatePath(asked, Kind, learner())
         assert (chosen.path, chosen.reason) == ("native", "compiled for avx2")
     chosen = UpdatePath("torch", Kind, learner())
     assert (chosen.path, chosen.reason) == ("torch", "update asks for it")
@@ -152,7 +156,7 @@ def test_what_goes_on_keeps_its_path_unless_another_one_is_asked_for() -> None:
     chosen.go_on("native", learner())
     assert (chosen.path, chosen.reason) == ("native", "compiled for avx2")
     for asked in ("native", "torch"):
-        chosen = UpdatePath(asked, Kind, learner())  # type: ignore[arg-type]
+        chosen = UpdatePath(asked, Kind, learner())
         chosen.go_on("torch" if asked == "native" else "native", learner())
         assert chosen.path == asked
 
@@ -209,7 +213,7 @@ def test_an_agent_takes_either_path_and_says_which() -> None:
     assert sac(method=method("vcl")).native.path == "torch"
     with pytest.raises(ValueError, match="update is native, but a layer is a BayesianLinear"):
         sac(method=method("vcl"), update="native")
-    limits = {"hidden_sizes": (2048,), "batch_size": 2048}
+    limits: dict[str, Any] = {"hidden_sizes": (2048,), "batch_size": 2048}
     for name, value in limits.items():
         with pytest.raises(
             ValueError, match="update is native, but .*2048.*, more than 1024; give"
@@ -275,7 +279,7 @@ def test_a_native_file_is_loaded_where_nothing_compiles(
 class Plain(ContinualSAC):
     """An agent without an engine."""
 
-    engine_class = None
+    engine_class = None  # type: ignore[assignment]
 
 
 def test_a_learner_without_an_engine_says_so() -> None:
