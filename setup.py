@@ -16,7 +16,7 @@ setup(
         Extension(
             f"clrl.agents.native._update_{kind}",
             ["agents/native/source/update.c"],
-            depends=[str(path) for path in build["sources"]()],
+            depends=["agents/native/build.py", *map(str, build["sources"]())],
             extra_compile_args=build["flags"](kind),
             extra_link_args=list(build["LINK_FLAGS"]),
             optional=True,

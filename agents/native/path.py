@@ -74,7 +74,8 @@ class UpdatePath:
         self._kind = kind
         self._engine: Engine | None = None
         self._warned = set[str]()
-        refusal = f"{who} asks for it" if self.asked == "torch" else self._refusal(learner)
+        by_name = "it is asked for" if who == "update" else f"{who} asks for it"
+        refusal = by_name if self.asked == "torch" else self._refusal(learner)
         if self.asked == "native":
             check_native(who, refusal)
         self._choose(refusal)

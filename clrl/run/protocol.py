@@ -87,10 +87,12 @@ def run(
     placement = config.placement
     try:
         worlds = None
-        if config.sequence.probed or RunFile(directory).values.get("state") != "complete":
+        complete = RunFile(directory).values.get("state") == "complete"
+        if config.sequence.probed or not complete:
             check_directory(config, directory)
             placement.check_device()
-            check_update(config)
+            if not complete:
+                check_update(config)
             worlds = examined(config)  # before the directory is made
             check_worlds_of(directory, worlds)
         with Signals() as signals, owned(directory), _threads(placement.threads):

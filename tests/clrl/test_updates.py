@@ -21,6 +21,7 @@ from clrl.config.run import RunConfig, run_type
 from clrl.run import protocol
 from clrl.run.directory import RunFile
 from clrl.run.protocol import run, train
+from clrl.run.trainable import AgentOnWorlds
 from tests.agents.compilers import lacking, needs_native
 from tests.clrl.scripted import Stopping
 
@@ -161,6 +162,18 @@ def test_native_is_refused_before_anything_is_written(
     assert run(META_WORLD, tmp_path / "new", protocol.Silent()) == errors.CONFIG
     assert "CLRL_UPDATE is 'fast'; it must be auto or" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("unasked")
+def test_a_complete_run_is_found_complete_whatever_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(protocol, "build", lambda config: AgentOnWorlds(tiny.make_agent()))
+    assert run(META_WORLD, tmp_path, protocol.Silent()) == errors.OK
+    monkeypatch.setattr("clrl.agents.native.path.library", lacking)
+    asked = dataclasses.replace(META_WORLD, placement=PlacementConfig(update="native"))
+    assert run(asked, tmp_path, protocol.Silent()) == errors.OK
+    assert "was complete already" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("unasked")

@@ -261,6 +261,5 @@ def test_an_installation_compiles_where_it_can_and_goes_on_where_not(
         assert extension.optional and extension.name == f"clrl.agents.native._update_{kind}"
         assert extension.extra_compile_args == build.flags(kind)
         assert extension.extra_link_args == ["-fno-fast-math"]
-        assert sorted(extension.depends) == [
-            f"agents/native/source/{path.name}" for path in build.sources()
-        ]
+        names = ["build.py", *(f"source/{path.name}" for path in build.sources())]
+        assert extension.depends == [f"agents/native/{name}" for name in names]

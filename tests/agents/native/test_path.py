@@ -69,7 +69,7 @@ def test_auto_is_native_wherever_it_is_right() -> None:
         chosen = UpdatePath(asked, Kind, learner())
         assert (chosen.path, chosen.reason) == ("native", "compiled for avx2")
     chosen = UpdatePath("torch", Kind, learner())
-    assert (chosen.path, chosen.reason) == ("torch", "update asks for it")
+    assert (chosen.path, chosen.reason) == ("torch", "it is asked for")
 
 
 REFUSED = {

@@ -175,7 +175,7 @@ def test_a_dry_run_says_the_path_of_the_updates_and_why(
     monkeypatch.delenv("CLRL_UPDATE", raising=False)
     words = ("ewc", "--sequence", "push-v3", *SMALL, "--out", "run", "--device", "cpu")
     assert updates(capsys, *words).startswith("update      native (compiled for ")
-    assert updates(capsys, *words, "--update", "torch") == "update      torch (update asks for it)"
+    assert updates(capsys, *words, "--update", "torch") == "update      torch (it is asked for)"
     RunFile(tmp_path / "run").path.parent.mkdir()
     (tmp_path / "run" / "config.yaml").write_text(settings(capsys, *words).to_yaml())
     RunFile(tmp_path / "run").update(update="torch")

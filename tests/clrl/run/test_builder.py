@@ -232,7 +232,7 @@ def test_the_path_of_a_run_is_known_before_it_is_built(monkeypatch: pytest.Monke
     assert update_path(asking("native")) == update_path(asking("auto"), "native") == (path, reason)
     assert update_path(asking("auto"), "torch") == ("torch", "what goes on began so")
     assert update_path(asking("native"), "torch") == (path, reason)
-    assert update_path(asking("torch"), "native") == ("torch", "update asks for it")
+    assert update_path(asking("torch"), "native") == ("torch", "it is asked for")
     assert update_path(asking("auto", "multitask"))[0] == "native"
     assert update_path(asking("auto", "vcl")) == ("torch", "a layer is a BayesianLinear")
     for config in (asking("auto", "vcl"), asking("torch"), asking("native")):
