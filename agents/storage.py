@@ -39,9 +39,8 @@ def take(agent: A, index: int) -> A:
         device=agent.device,
         spaces=agent.spaces,
         parity=agent.parity,
-        update=agent.native.asked,
+        update=agent.native.asked if agent.native.path == "native" else "torch",
     )
-    alone.native.go_on(agent.native.path, alone)
     alone.load_state_dict(of_seed(agent.state_dict(), index))
     return alone
 

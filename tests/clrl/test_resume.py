@@ -84,7 +84,7 @@ def uninterrupted(
     """Digests and counts of the run that nobody disturbs; made once."""
     key = (method, n_seeds, update)
     if key not in _uninterrupted:
-        directory = tmp_path / f"whole-{method}-{n_seeds}"
+        directory = tmp_path / f"whole-{method}-{n_seeds}-{update}"
         assert runner.run(directory, method=method, n_seeds=n_seeds, update=update) == 0
         _uninterrupted[key] = (digests(directory), counts(directory))
     return _uninterrupted[key]
@@ -149,7 +149,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(
 
 @needs_native
 def test_the_two_paths_are_told_apart_by_these_digests(runner: Runner, tmp_path: Path) -> None:
-    first, _ = uninterrupted(runner, tmp_path, "finetuning", 1)
+    first, _ = uninterrupted(runner, tmp_path, "finetuning", 1, "native")
     second, _ = uninterrupted(runner, tmp_path, "finetuning", 1, "torch")
     assert first != second
 
