@@ -232,7 +232,7 @@ ACROSS = {
     "agents/sac": {"engine_batches", "engine_refusals", "sac_losses"},
     "clrl": {
         "bad_input", "interleaved", "killed_command", "public_names", "resume", "reveals",
-        "safe_loading", "strange_worlds",
+        "safe_loading", "strange_worlds", "updates",
     },
     "envs": {"registration"},
     "envs/metaworld": {"experts"},
