@@ -1,23 +1,26 @@
-"""Compile the update where there is a C compiler; all else is in pyproject.toml.
+"""Compile the update where a C compiler for x86-64 is; all else is in pyproject.toml.
 
 Without one the installation goes on, and torch computes the update.
 """
 
+import platform
 from runpy import run_path
 
 from setuptools import Extension, setup
 
 build = run_path("agents/native/build.py")
+KINDS = build["INSTRUCTIONS"] if platform.machine().lower() in ("x86_64", "amd64") else {}
 
 setup(
     ext_modules=[
         Extension(
             f"clrl.agents.native._update_{kind}",
             ["agents/native/source/update.c"],
-            depends=[str(path) for path in build["sources"]()],
+            depends=["agents/native/build.py", *map(str, build["sources"]())],
             extra_compile_args=build["flags"](kind),
+            extra_link_args=list(build["LINK_FLAGS"]),
             optional=True,
         )
-        for kind in build["INSTRUCTIONS"]
+        for kind in KINDS
     ]
 )

@@ -39,6 +39,7 @@ def take(agent: A, index: int) -> A:
         device=agent.device,
         spaces=agent.spaces,
         parity=agent.parity,
+        update=agent.native.asked if agent.native.path == "native" else "torch",
     )
     alone.load_state_dict(of_seed(agent.state_dict(), index))
     return alone
@@ -67,6 +68,7 @@ def save(agent: Agent, path: str | Path, exclude: Sequence[str]) -> None:
         "method": {"name": name, **plain_values(asdict(agent.method))},
         "seeds": list(agent.seeds),
         "parity": agent.parity,
+        "update": agent.native.path,
         "n_tasks": agent.spaces.n_tasks,
         "reveals": agent.spaces.reveals,
         "interleaved": agent.spaces.interleaved,
@@ -105,6 +107,7 @@ def load(
         parity=about["parity"],
         **kwargs,
     )
+    agent.native.go_on(about.get("update", "torch"), agent)  # what older files began with
     agent.load_state_dict(state)
     if env is not None:
         stored = spaces.taking_turns() if agent.method.interleaved else spaces

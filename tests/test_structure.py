@@ -226,13 +226,13 @@ def test_every_module_has_a_test_file_of_its_name() -> None:
 
 ACROSS = {
     "agents": {"cuda", "growth", "reveals", "sample", "seed_axis"},
-    "agents/native": {"bits", "products"},
+    "agents/native": {"bits", "changes", "left_to_torch", "products"},
     "agents/methods": {"methods", "returning", "returning_state"},
     "agents/ppo": {"ppo_sb3"},
-    "agents/sac": {"sac_losses"},
+    "agents/sac": {"engine_batches", "engine_refusals", "sac_losses"},
     "clrl": {
         "bad_input", "interleaved", "killed_command", "public_names", "resume", "reveals",
-        "safe_loading", "strange_worlds",
+        "safe_loading", "strange_worlds", "updates",
     },
     "envs": {"registration"},
     "envs/metaworld": {"experts"},

@@ -10,6 +10,8 @@ import torch
 
 from clrl.agents.native import build
 
+INSTALLED = Path(__file__).parent
+"""Where an installation puts what it compiled."""
 MAX_LAYERS = 8
 Pointer = ctypes.c_void_p
 _KINDS = {"AVX512": "avx512", "AVX2": "avx2"}
@@ -114,6 +116,10 @@ class Unavailable(Exception):
     """There is no compiled update for this process; the message says why."""
 
 
+class NotCompiled(Unavailable):
+    """There could be one, if there were a C compiler that works; the message says how."""
+
+
 def processor() -> str:
     """Return what this processor can do: "avx512" or "avx2".
 
@@ -132,26 +138,44 @@ def library() -> ctypes.CDLL:
     Raises:
         Unavailable: there is none, and none can be made.
     """
-    found = _library(processor())
-    if isinstance(found, str):
-        raise Unavailable(found)
+    found, how = _library(processor())
+    if found is None:
+        raise NotCompiled(how)
     return found
 
 
+def origin() -> str:
+    """Return what `library` is compiled for, and where it comes from if it could not be kept."""
+    return _library(processor())[1]
+
+
 @functools.cache
-def _library(kind: str) -> ctypes.CDLL | str:
-    """Return the library, or why there is none."""
-    for path in Path(__file__).parent.glob(f"_update_{kind}.*"):
+def _library(kind: str) -> tuple[ctypes.CDLL | None, str]:
+    """Return the library and its `origin`, or None and why there is none."""
+    installed = INSTALLED.glob(f"_update_{kind}.*")
+    for path in (*installed, *build.cached(kind)):
         if (found := _opened(path, kind)) is not None:
-            return found
-    cached = build.cached(kind)
-    if cached is not None and (found := _opened(cached, kind)) is not None:
-        return found
+            return found, f"compiled for {kind}"
     try:
-        made = build.compile_into_cache(kind)
+        with build.compiled(kind) as made:
+            return _kept(made, kind)
     except build.CannotCompile as error:
-        return str(error)
-    return _opened(made, kind) or f"the compiled update {made.name} cannot be loaded"
+        return None, str(error)
+
+
+def _kept(made: Path, kind: str) -> tuple[ctypes.CDLL | None, str]:
+    """Return the library just made, from the cache or, if it cannot be there, from where it is."""
+    try:
+        kept = build.keep(made, kind)
+        if (found := _opened(kept, kind)) is not None:
+            return found, f"compiled for {kind}"
+        kept.unlink(missing_ok=True)
+        why = f"no code can be loaded from {kept.parent}"
+    except OSError as error:
+        why = str(error)
+    if (found := _opened(made, kind)) is not None:
+        return found, f"compiled for {kind} by every process anew, because {why}"
+    return None, "what the C compiler made cannot be loaded: install gcc or clang, or name it in CC"
 
 
 def _opened(path: Path, kind: str) -> ctypes.CDLL | None:
@@ -161,7 +185,7 @@ def _opened(path: Path, kind: str) -> ctypes.CDLL | None:
         found.key.restype = ctypes.c_char_p
         if found.key().decode() != build.key(kind):
             return None
-    except (OSError, AttributeError):
+    except (OSError, AttributeError, UnicodeDecodeError):
         return None
     for name in ("network", "importance", "sac", "ppo"):
         getattr(found, f"{name}_scratch").restype = ctypes.c_int64

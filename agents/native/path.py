@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from torch import Tensor
 
-from clrl.agents.native.library import Unavailable, library, processor
+from clrl.agents.native.library import NotCompiled, Unavailable, library, origin
 from clrl.agents.networks.layers import is_exact
 from clrl.agents.settings.fields import check_value
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 Update = Literal["auto", "native", "torch"]
 VARIABLE = "CLRL_UPDATE"
 """The environment variable that says what "auto" is."""
+
+
+class SlowUpdate(UserWarning):
+    """Torch computes what compiled code would compute faster, if there were a C compiler."""
 
 
 class Engine(Protocol):
@@ -66,29 +70,36 @@ class UpdatePath:
     """
 
     def __init__(self, asked: Update, kind: type[Engine] | None, learner: Learner):
-        self.asked, self._kind = wanted(asked), kind
+        self.asked, who = wanted(asked)
+        self._kind = kind
         self._engine: Engine | None = None
         self._warned = set[str]()
-        refusal = "it is asked for" if self.asked == "torch" else self._refusal(learner)
-        if refusal is not None and self.asked == "native":
-            raise ValueError(f"update is native, but {refusal}; give update auto or torch")
+        by_name = "it is asked for" if who == "update" else f"{who} asks for it"
+        refusal = by_name if self.asked == "torch" else self._refusal(learner)
+        if self.asked == "native":
+            check_native(who, refusal)
         self._choose(refusal)
+        if self.asked == "auto" and refusal is not None and refusal == _uncompiled():
+            text = f"torch computes the updates, slower than compiled code: {refusal}"
+            warnings.warn(text, SlowUpdate, stacklevel=3)
 
     def go_on(self, begun: str, learner: Learner) -> None:
         """Take the path that a run began with, unless one was asked for, if that can be."""
         if self.asked == "auto" and begun != self.path:
-            refusal = "the run began so" if begun == "torch" else self._refusal(learner)
+            refusal = "what goes on began so" if begun == "torch" else self._refusal(learner)
             self._choose(refusal)
 
     def _choose(self, refusal: str | None) -> None:
         self.path = "native" if refusal is None else "torch"
-        self.reason = f"compiled for {processor()}" if refusal is None else refusal
+        self.reason = origin() if refusal is None else refusal
 
     def _refusal(self, learner: Learner) -> str | None:
         """Return why compiled code cannot compute this learner's updates, None if it can."""
         if self._kind is None:
-            return f"{learner.name} has autograd only"
-        return unavailable(str(learner.device)) or self._kind.refusal(learner)
+            return autograd_only(learner.name)
+        if learner.device.type != "cpu":
+            return f"the device is {learner.device}"
+        return self._kind.refusal(learner) or unavailable()
 
     def engine(self, learner: Learner, batch: Any = None) -> Any:
         """Return the engine; None where torch computes.
@@ -127,23 +138,45 @@ def _copy(state: dict[str, Any]) -> UpdatePath:
     return copy
 
 
-def wanted(asked: Update) -> Update:
-    """Return what is asked for, or what CLRL_UPDATE says if that is "auto".
+def autograd_only(name: str) -> str:
+    """Return why a learner without an engine is torch's."""
+    return f"the learner {name} has autograd only"
+
+
+def check_native(who: str, refusal: str | None) -> None:
+    """Raise ValueError if native is asked for, by an argument or variable, and cannot be."""
+    if refusal is not None:
+        raise ValueError(f"{who} is native, but {refusal}; give {who} auto or torch")
+
+
+def wanted(asked: Update) -> tuple[Update, str]:
+    """Return what is asked for, or what CLRL_UPDATE says if that is "auto"; and which of them.
 
     Raises:
         ValueError: either is something else than auto, native and torch.
     """
     asked = check_value(asked, Update, "update")
     named: Update = os.environ.get(VARIABLE) or "auto"  # type: ignore[assignment]
-    return check_value(named, Update, VARIABLE) if asked == "auto" else asked
+    if asked != "auto" or named == "auto":
+        return asked, "update"
+    return check_value(named, Update, VARIABLE), VARIABLE
 
 
-def unavailable(device: str) -> str | None:
-    """Return why nothing compiled can run on a device of this machine, None if it can."""
-    if not device.startswith("cpu"):
-        return f"the device is {device}"
+def unavailable() -> str | None:
+    """Return why nothing compiled can run in this process, None if it can."""
     try:
         library()
     except Unavailable as error:
         return str(error)
+    return None
+
+
+def _uncompiled() -> str | None:
+    """Return why not, where a C compiler is all that is missing."""
+    try:
+        library()
+    except NotCompiled as error:
+        return str(error)
+    except Unavailable:
+        pass
     return None

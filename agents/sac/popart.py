@@ -79,7 +79,8 @@ class PopArt(nn.Module):
         old_mean, old_scale = self.mean.clone(), self.scale
         self.mean.copy_(keep * self.mean + step * mean)
         self.variance.copy_(keep * self.variance + step * spread)
-        return old_scale / self.scale, (old_mean - self.mean) / self.scale
+        scale = self.scale
+        return old_scale / scale, (old_mean - self.mean) / scale
 
 
 @torch.no_grad()

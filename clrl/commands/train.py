@@ -22,7 +22,7 @@ from clrl.envs.told import Reveals
 from clrl.errors import ConfigError
 from clrl.results.reading import read_run
 from clrl.results.record import METRICS_FILE
-from clrl.run.directory import check_directory
+from clrl.run.directory import begun, check_directory
 
 HELP = """\
 usage: clrl train METHOD --sequence SEQUENCE [--learner sac|ppo] [flags]
@@ -164,11 +164,14 @@ def _dry_run(config: RunConfig, out: Path) -> int:
     from clrl.machine.allowed import available_memory
     from clrl.machine.costs import expected_costs
     from clrl.machine.resources import free_disk, need, readable
+    from clrl.run.builder import update_path
 
+    path, why = update_path(config, begun(out))
     needed, allowed = need(config), available_memory()
     enough = "" if needed.total <= allowed else ": too little"
     pair, free = readable(2 * needed.checkpoint), readable(free_disk(out))
     print(f"run         {out}\n\n{config.to_yaml()}\n{expected_costs(config)}")
+    print(f"update      {path} ({why})")
     print(f"memory      up to {readable(needed.total)}, {readable(allowed)} available here{enough}")
     print("".join(f"            {part}\n" for part in needed.parts), end="")
     print(f"disk        up to {pair} for two checkpoints, {free} free here")

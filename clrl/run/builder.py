@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
+import numpy as np
 import torch
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -15,9 +18,11 @@ from clrl.agents.agent import Agent
 from clrl.agents.classifier import Classifier
 from clrl.agents.learner import Learner
 from clrl.agents.methods.base import Method
+from clrl.agents.native.path import SlowUpdate, autograd_only, check_native, wanted
 from clrl.agents.ppo import ContinualPPO
 from clrl.agents.randomness import environment_seed
 from clrl.agents.sac import ContinualSAC
+from clrl.agents.spaces import TaskSpaces
 from clrl.config.evaluation import Evaluation
 from clrl.config.families import ToySequence
 from clrl.config.placement import LoggingConfig, PlacementConfig
@@ -28,6 +33,7 @@ from clrl.errors import ConfigError, said_as_config_error
 from clrl.machine.resources import stored_rows
 from clrl.results.reading import WorldNumbers, differing_worlds, read_worlds
 from clrl.run.checkpoint import read_tensors
+from clrl.run.directory import RunFile, update_of
 from clrl.run.examination import examine
 from clrl.run.recognise import recognised, stream_config
 from clrl.run.trainable import AgentOnWorlds, ClassifierOnStream, Trainable, worlds_of
@@ -58,13 +64,70 @@ def examined(config: RunConfig) -> WorldNumbers | None:
             env.close()
 
 
+def update_path(config: RunConfig, begun: str | None = None) -> tuple[str, str]:
+    """Return which code takes the gradients of a run, and why, as its `run.json` will say it.
+
+    Builds the networks, but no worlds for them and no buffer.
+
+    Args:
+        config: of the run.
+        begun: the path that the run goes on from; None where it starts.
+
+    Raises:
+        ConfigError: native is asked for, and cannot be.
+    """
+    kind = AGENTS.get(config.learner_name)
+    with said_as_config_error():
+        if kind is None:
+            refusal = autograd_only(config.learner_name)
+            asked, who = wanted(config.placement.update)
+            check_native(who, refusal if asked == "native" else None)
+            return "torch", refusal
+        agent = _agent(kind, config, None, config.learner.with_rows(1), _spaces(config))
+    if begun is not None:
+        agent.native.go_on(begun, agent)
+    return agent.native.path, agent.native.reason
+
+
+def check_update(config: RunConfig) -> None:
+    """Raise ConfigError if native updates are asked for and cannot be."""
+    with said_as_config_error():
+        asked, _ = wanted(config.placement.update)
+    if asked == "native":
+        update_path(config)
+
+
+def _spaces(config: RunConfig) -> TaskSpaces:
+    """Return spaces of the sizes that a configuration's have; their bounds are made up."""
+    observation, action = config.sizes
+    hot = config.n_ids if config.n_ids > 1 else 0
+    return TaskSpaces(
+        gym.spaces.Box(-np.inf, np.inf, (observation + hot,)),
+        gym.spaces.Box(-1.0, 1.0, (action,)),
+        config.sequence.schedule.n_tasks,
+        config.sequence.reveals,
+    )
+
+
 def _build_agent(kind: type[Agent], config: RunConfig, env: VecEnv | None) -> Trainable:
     with said_as_config_error():
-        agent = kind(
-            env or _worlds(config), config.method, _without_empty_rows(config), seeds=config.seeds,
-            parity=config.parity, device=config.placement.device, update=config.placement.update,
+        settings = _without_empty_rows(config)
+        return AgentOnWorlds(_agent(kind, config, env or _worlds(config), settings))
+
+
+def _agent(
+    kind: type[Agent],
+    config: RunConfig,
+    env: VecEnv | None,
+    settings: Any,
+    spaces: TaskSpaces | None = None,
+) -> Agent:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SlowUpdate)  # the first line of a run's log says it
+        return kind(
+            env, config.method, settings, seeds=config.seeds, parity=config.parity, spaces=spaces,
+            device=config.placement.device, update=config.placement.update,
         )  # fmt: skip
-        return AgentOnWorlds(agent)
 
 
 def _worlds(config: RunConfig) -> SeedVecEnv:
@@ -138,7 +201,8 @@ def load_trained(
     if not found or (task is not None and task not in found):
         what = "no task" if task is None else f"task {task}"
         raise ConfigError(f"{directory}: {what} is finished, so there is no policy of it")
-    trained = BUILDERS[config.learner_name](_placed_here(config), env)
+    begun = update_of(RunFile(directory).values)
+    trained = BUILDERS[config.learner_name](_placed_here(config, begun), env)
     if env is None and (numbers := read_worlds(directory)) is not None:
         if text := differing_worlds(examine(config, trained.sequences), numbers):
             raise ConfigError(
@@ -149,14 +213,21 @@ def load_trained(
     return trained
 
 
-def _placed_here(config: RunConfig) -> RunConfig:
-    """Return a configuration whose device is there: a policy may come from another machine."""
+def _placed_here(config: RunConfig, begun: str) -> RunConfig:
+    """Return a configuration that can be built here: a policy may come from another machine.
+
+    Args:
+        config: of the policy's run.
+        begun: the path of its updates, which acts in the same bits where it can be had.
+    """
+    placement = dataclasses.replace(
+        config.placement, update="torch" if begun == "torch" else "auto"
+    )
     try:
-        config.placement.check_device()
+        placement.check_device()
     except ConfigError:
-        placement = dataclasses.replace(config.placement, device="auto")
-        return dataclasses.replace(config, placement=placement)
-    return config
+        placement = dataclasses.replace(placement, device="auto")
+    return dataclasses.replace(config, placement=placement)
 
 
 def describe(
@@ -190,6 +261,7 @@ def describe(
         env = worlds_of(learner)
         sequence, trained = recognised(env, learner.seeds), AgentOnWorlds(learner)
     device = str(getattr(learner, "device", "cpu"))
+    update = learner.native.asked if isinstance(learner, Agent) else "auto"
     config = run_type(type(sequence), type(learner.settings))(
         sequence=sequence,
         learner=learner.settings,
@@ -197,7 +269,7 @@ def describe(
         evaluation=evaluation,
         seeds=tuple(learner.seeds),
         parity=learner.parity,
-        placement=PlacementConfig(device, torch.get_num_threads(), "default"),
+        placement=PlacementConfig(device, torch.get_num_threads(), "default", update),
         logging=LoggingConfig(log_every=log_every),
     )
     return config, trained

@@ -105,11 +105,26 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
             "CPU": r.get("cpu_capability"),
             "device": r.get("device"),
             "matmul": r.get("matmul", now.get("matmul")),
-            "update": r.get("update", "torch"),
+            "update": update_of(r),
         }
         for r in (before, now)
     )
     return [f"{k} {old.get(k)} -> {new.get(k)}" for k in sorted(new) if old.get(k) != new.get(k)]
+
+
+def update_of(values: dict[str, Any]) -> str:
+    """Return the path of a run's updates; one that does not say it is from before any other."""
+    return str(values.get("update", "torch"))
+
+
+def begun(directory: Path) -> str | None:
+    """Return the path of the updates that a run goes on from; None if it would start.
+
+    Raises:
+        DamagedData: `run.json` cannot be read.
+    """
+    saved = any((directory / "checkpoints").glob("step-*"))
+    return update_of(RunFile(directory).values) if saved else None
 
 
 def differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

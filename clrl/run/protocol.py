@@ -13,7 +13,7 @@ import torch
 
 from clrl import errors
 from clrl.agents.learner import Learner, NonFinite
-from clrl.agents.native.path import UpdatePath
+from clrl.agents.native.path import UpdatePath, autograd_only
 from clrl.agents.settings.fields import plain_values
 from clrl.config.evaluation import Evaluation
 from clrl.config.run import RunConfig
@@ -24,7 +24,7 @@ from clrl.machine.origin import origin
 from clrl.machine.resources import check_resources
 from clrl.machine.signals import Signals
 from clrl.results.reading import RunData, WorldNumbers, read_run
-from clrl.run.builder import build, describe, examined
+from clrl.run.builder import build, check_update, describe, examined
 from clrl.run.checkpoint import Checkpoint, Checkpoints, remove_leftovers
 from clrl.run.directory import (
     Busy,
@@ -34,6 +34,7 @@ from clrl.run.directory import (
     history,
     machine,
     owned,
+    update_of,
     write_config,
 )
 from clrl.run.evaluator import Row
@@ -86,9 +87,12 @@ def run(
     placement = config.placement
     try:
         worlds = None
-        if config.sequence.probed or RunFile(directory).values.get("state") != "complete":
+        complete = RunFile(directory).values.get("state") == "complete"
+        if config.sequence.probed or not complete:
             check_directory(config, directory)
             placement.check_device()
+            if not complete:
+                check_update(config)
             worlds = examined(config)  # before the directory is made
             check_worlds_of(directory, worlds)
         with Signals() as signals, owned(directory), _threads(placement.threads):
@@ -220,9 +224,9 @@ def _update(before: dict[str, Any], checkpoint: Checkpoint | None, learner: Any)
     """Return which code takes the gradients, and why: what the run began with, if it can be."""
     native: UpdatePath | None = getattr(learner, "native", None)
     if native is None:
-        return {"update": "torch", "update_reason": "this learner has autograd only"}
-    if checkpoint is not None:  # runs that do not say were made before there was another
-        native.go_on(before.get("update", "torch"), learner)
+        return {"update": "torch", "update_reason": autograd_only(learner.name)}
+    if checkpoint is not None:
+        native.go_on(update_of(before), learner)
     return {"update": native.path, "update_reason": native.reason}
 
 

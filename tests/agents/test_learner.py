@@ -1,5 +1,6 @@
 """What a method may use of a learner, and the update that calls its hooks."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.agents.tiny import (
     randomise,
     sac,
     same_bits,
+    total_differences,
     weights,
 )
 
@@ -28,6 +30,22 @@ def test_a_finite_agent_passes_the_checks() -> None:
     fill(agent)
     agent.check_finite(agent.update(agent.sample(None, randomness.REPLAY)))
     assert finite_seeds(agent) == [True, True]
+
+
+@pytest.mark.parametrize("make", [sac, ppo])
+def test_a_copy_trains_its_own_networks(make: Any) -> None:
+    agent = make(seeds=(4, 9), steps_per_task=200)
+    twin = copy.deepcopy(agent.learn(64))
+    before = agent.state_dict()
+    networks = [network.state_dict() for network in twin.modules().values()]
+    networks = [{n: t.clone() for n, t in network.items()} for network in networks]
+    for flat in twin.flats.values():
+        flat.flat.add_(1.0)
+    for network, old in zip(twin.modules().values(), networks, strict=True):
+        if any(network is twin.modules()[part] for part in twin.flats):
+            assert all(torch.equal(t, old[n] + 1.0) for n, t in network.state_dict().items())
+    assert total_differences(before, agent.state_dict()) == []
+    assert twin.network() is not agent.network() and twin.method.learner is twin
 
 
 def test_a_nan_in_one_seed_leaves_the_others_bit_for_bit_as_they_were() -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from clrl import errors
 from clrl.agents.methods import METHODS
+from tests.agents.compilers import needs_native
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 KILLED = -signal.SIGKILL
@@ -74,17 +75,17 @@ def runner() -> Iterator[Runner]:
     runner.close()
 
 
-_uninterrupted: dict[tuple[str, int], tuple[dict[str, str], dict[str, int]]] = {}
+_uninterrupted: dict[tuple[str, int, str], tuple[dict[str, str], dict[str, int]]] = {}
 
 
 def uninterrupted(
-    runner: Runner, tmp_path: Path, method: str, n_seeds: int
+    runner: Runner, tmp_path: Path, method: str, n_seeds: int, update: str = "auto"
 ) -> tuple[dict[str, str], dict[str, int]]:
     """Digests and counts of the run that nobody disturbs; made once."""
-    key = (method, n_seeds)
+    key = (method, n_seeds, update)
     if key not in _uninterrupted:
-        directory = tmp_path / f"whole-{method}-{n_seeds}"
-        assert runner.run(directory, method=method, n_seeds=n_seeds) == 0
+        directory = tmp_path / f"whole-{method}-{n_seeds}-{update}"
+        assert runner.run(directory, method=method, n_seeds=n_seeds, update=update) == 0
         _uninterrupted[key] = (digests(directory), counts(directory))
     return _uninterrupted[key]
 
@@ -128,15 +129,29 @@ def kill_until_done(
     assert runner.run(directory, **job) == 0
 
 
-@pytest.mark.parametrize(("method", "n_seeds"), [("finetuning", 1), (list(METHODS)[-1], 2)])
+@pytest.mark.parametrize(
+    ("method", "n_seeds", "update"),
+    [("finetuning", 1, "auto"), (list(METHODS)[-1], 2, "auto"), ("finetuning", 1, "torch")],
+)
 def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(
-    runner: Runner, tmp_path: Path, method: str, n_seeds: int
+    runner: Runner, tmp_path: Path, method: str, n_seeds: int, update: str
 ) -> None:
-    expected, whole = uninterrupted(runner, tmp_path, method, n_seeds)
-    job = {"method": method, "n_seeds": n_seeds}
+    expected, whole = uninterrupted(runner, tmp_path, method, n_seeds, update)
+    job = {"method": method, "n_seeds": n_seeds, "update": update}
     directory = tmp_path / "killed"
-    kill_until_done(runner, directory, 3, whole["ticks"] // 2, random.Random(n_seeds), **job)
+    kills = 1 if update == "torch" else 3  # autograd takes a second to start
+    kill_until_done(runner, directory, kills, whole["ticks"] // 2, random.Random(n_seeds), **job)
     assert digests(directory) == expected
+    run = json.loads((directory / "run.json").read_text())
+    assert update == "auto" or run["update"] == update
+    assert not run["resumed_inexact"]
+
+
+@needs_native
+def test_the_two_paths_are_told_apart_by_these_digests(runner: Runner, tmp_path: Path) -> None:
+    first, _ = uninterrupted(runner, tmp_path, "finetuning", 1, "native")
+    second, _ = uninterrupted(runner, tmp_path, "finetuning", 1, "torch")
+    assert first != second
 
 
 def test_a_run_killed_while_it_saves_ends_with_the_same_bytes(
@@ -155,17 +170,19 @@ def test_a_run_killed_while_it_saves_ends_with_the_same_bytes(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("update", ["auto", "torch"])
 @pytest.mark.parametrize("n_seeds", [1, 2])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_ends_with_the_same_bytes_after_ten_kills(
-    runner: Runner, tmp_path: Path, method: str, n_seeds: int
+    runner: Runner, tmp_path: Path, method: str, n_seeds: int, update: str
 ) -> None:
-    expected, whole = uninterrupted(runner, tmp_path, method, n_seeds)
+    expected, whole = uninterrupted(runner, tmp_path, method, n_seeds, update)
+    job = {"method": method, "n_seeds": n_seeds, "update": update}
     rng = random.Random(f"{method}{n_seeds}")
     for attempt in range(4):
         directory = tmp_path / f"killed-{attempt}"
         ticks = whole["ticks"] // (attempt + 1)
-        kill_until_done(runner, directory, 10, ticks, rng, method=method, n_seeds=n_seeds)
+        kill_until_done(runner, directory, 10, ticks, rng, **job)
         assert digests(directory) == expected
 
 

@@ -23,6 +23,7 @@ import torch
 
 from clrl import errors
 from clrl.agents.methods import METHODS
+from clrl.agents.native.path import Update
 from clrl.agents.sac import ContinualSAC
 from clrl.config.evaluation import Evaluation
 from clrl.envs.interleaved import InterleavedTasks
@@ -71,7 +72,9 @@ SHORT = {"ref_batches": 2, "retrain_steps": 20}
 """Shorter values of the methods' hyperparameters, where they have them."""
 
 
-def make_agent(method: str = "finetuning", n_seeds: int = 1) -> ContinualSAC:
+def make_agent(
+    method: str = "finetuning", n_seeds: int = 1, update: Update = "auto"
+) -> ContinualSAC:
     torch.set_num_threads(1)
     seeds = range(n_seeds)
     kind = METHODS[method]
@@ -88,6 +91,7 @@ def make_agent(method: str = "finetuning", n_seeds: int = 1) -> ContinualSAC:
         train_freq=10,
         gradient_steps=5,
         reset_buffer=True,
+        update=update,
     )
 
 
@@ -165,7 +169,9 @@ def slow(owner: Any, name: str, mark: Path) -> None:
 def do(job: dict[str, Any]) -> int:
     """Runs one job; the exit code is 75 after a signal, as `clrl train` has it."""
     out = Path(job["directory"])
-    agent = make_agent(job.get("method", "finetuning"), job.get("n_seeds", 1))
+    agent = make_agent(
+        job.get("method", "finetuning"), job.get("n_seeds", 1), job.get("update", "auto")
+    )
     killer = Killer(job.get("kill_at"), job.get("hold_at"), out.with_suffix(".held"))
     killer.note_signals()
     steps: list[tuple[Any, str]] = [(ContinualSAC, "_step")]

@@ -84,6 +84,17 @@ def test_a_seed_alone_is_the_seed_beside_others_through_a_switch(kind: str, name
     assert unequal({key: tensor[1:] for key, tensor in state.items()}, alone) == []
 
 
+@pytest.mark.parametrize("name", ["ewc", "packnet", "agem", "cloning", "multitask"])
+def test_by_torch_too_a_seed_alone_is_the_seed_beside_others(name: str) -> None:
+    both, alone = (
+        sac(method=method(name), seeds=seeds, hidden_sizes=(32, 32), update="torch")
+        for seeds in (SEEDS, SEEDS[1:])
+    )
+    state = {key: tensor[1:] for key, tensor in train(both).items()}
+    assert both.native.path == alone.native.path == "torch"
+    assert unequal(state, train(alone)) == [] and all(finite_seeds(both))
+
+
 @every_case
 def test_evaluating_leaves_the_weights_as_they_were(kind: str, name: str) -> None:
     learner, before = trained(kind, name)

@@ -1,6 +1,7 @@
 """Fisher information and MAS importance against definitions."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,8 +9,15 @@ import torch
 from torch import Tensor
 
 from clrl.agents.networks.distributions import Gaussian
-from clrl.agents.networks.importance import fisher_outputs, mean_gradients, squared_norm
+from clrl.agents.networks.importance import (
+    fisher_outputs,
+    mean_gradients,
+    mean_magnitudes,
+    squared_norm,
+)
 from clrl.agents.networks.layers import SeedBias, SeedLinear
+from clrl.agents.randomness import METHOD
+from tests.agents.tiny import fill, randomise, sac
 
 
 def linear(x: np.ndarray, weight: float, outputs: int) -> tuple[SeedLinear, Tensor]:
@@ -77,3 +85,19 @@ def test_the_fisher_of_a_deviation_that_no_input_changes_is_two() -> None:
     found = mean_gradients({"mean": layer, "std": log_std}, outputs, torch.square)
     assert found.keys() == {"mean.weight", "mean.bias", "std.bias"}
     assert float(found["std.bias"]) == pytest.approx(2.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("floor", [0.0, 1e-3])
+def test_a_method_that_records_layers_itself_measures_the_same(floor: float) -> None:
+    agent = sac(seeds=(0, 1), multi_head=False)
+    randomise(agent)
+    fill(agent)
+    batch = agent.sample(12, METHOD)
+    scalars_of = partial(fisher_outputs, squashed_mean=True)
+    with agent.recording() as layers:
+        scalars = scalars_of(agent.output_distributions(batch))
+        taped = mean_gradients(layers, scalars, torch.square, floor)
+    found = mean_magnitudes(agent, batch, scalars_of, torch.square, floor)
+    assert taped.keys() == agent.protected_parameters().keys()
+    for name, expected in taped.items():
+        torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=1e-6)

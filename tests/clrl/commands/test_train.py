@@ -16,6 +16,8 @@ from clrl.agents.ppo.settings import SLIPPERY_ANT_PRESET, SMALL_PPO_PRESET, PPOS
 from clrl.agents.sac.settings import SMALL_PRESET
 from clrl.cli import main
 from clrl.config.run import RunConfig
+from clrl.run.directory import RunFile
+from tests.agents.compilers import lacking, needs_native
 
 SMALL = ("--preset", "small")
 CW20 = ("--sequence", "CW20")
@@ -157,3 +159,45 @@ def test_a_dry_run_prints_settings_and_costs_and_writes_nothing(
     assert "disk        up to 3.3 GiB for two checkpoints, " in out
     assert "hours on one core of an AMD EPYC (Zen 4); others differ" in out
     assert list(tmp_path.iterdir()) == []
+
+
+def updates(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The line of a dry run that says by which path updates are taken."""
+    assert main(["train", *words, "--dry-run"]) == errors.OK
+    (line,) = [text for text in capsys.readouterr().out.splitlines() if text[:7] == "update "]
+    return line
+
+
+@needs_native
+def test_a_dry_run_says_the_path_of_the_updates_and_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CLRL_UPDATE", raising=False)
+    words = ("ewc", "--sequence", "push-v3", *SMALL, "--out", "run", "--device", "cpu")
+    assert updates(capsys, *words).startswith("update      native (compiled for ")
+    assert updates(capsys, *words, "--update", "torch") == "update      torch (it is asked for)"
+    RunFile(tmp_path / "run").path.parent.mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(settings(capsys, *words).to_yaml())
+    RunFile(tmp_path / "run").update(update="torch")
+    (tmp_path / "run" / "checkpoints" / "step-000000010").mkdir(parents=True)
+    assert updates(capsys, *words) == "update      torch (what goes on began so)"
+
+
+def test_without_a_compiler_a_dry_run_says_how_to_get_native_updates(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CLRL_UPDATE", raising=False)
+    monkeypatch.setattr("clrl.agents.native.path.library", lacking)
+    words = ("ewc", "--sequence", "push-v3", *SMALL, "--device", "cpu")
+    said = "update      torch (there is no C compiler: install gcc or clang)"
+    assert updates(capsys, *words) == said
+    for more in (["--dry-run"], []):
+        assert main(["train", *words, "--update", "native", *more]) == errors.CONFIG
+        assert "clrl: update is native, but there is no C compiler" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_says_what_update_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "ewc", "--help"]) == errors.OK
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--update {auto,native,torch}" in out and "CLRL_UPDATE" in out

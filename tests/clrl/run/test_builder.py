@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import runpy
 import textwrap
 from functools import partial
@@ -22,13 +23,17 @@ from clrl.agents.randomness import environment_seed
 from clrl.agents.sac import ContinualSAC
 from clrl.cli import main
 from clrl.config.evaluation import Evaluation
+from clrl.config.placement import PlacementConfig
+from clrl.config.presets import base_config
 from clrl.config.run import RunConfig
 from clrl.envs.sequence import TaskSequence
 from clrl.envs.streams import ToyStream
 from clrl.envs.vector import SeedVecEnv
 from clrl.errors import ConfigError
-from clrl.run.builder import load_policy, load_trained
+from clrl.run.builder import check_update, load_policy, load_trained, update_path
+from clrl.run.directory import RunFile
 from clrl.run.protocol import train
+from tests.agents.compilers import lacking, needs_native
 from tests.clrl.rundirs import lines
 from tests.clrl.scripted import Rewarded
 
@@ -212,3 +217,52 @@ def test_a_policy_is_not_played_in_worlds_that_are_others_by_now(
     assert "are not those of the run: the world of task 0 gives" in capsys.readouterr().err
     assert main(words.split()) == errors.CONFIG
     assert "holds a run of other worlds: the world of task 0 gives" in capsys.readouterr().err
+
+
+def asking(update: Any, method: str = "ewc", learner: Any = None) -> RunConfig:
+    config = base_config("push-v3,reach-v3", method, "small", learner)
+    return dataclasses.replace(config, placement=PlacementConfig("cpu", update=update))
+
+
+@needs_native
+def test_the_path_of_a_run_is_known_before_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLRL_UPDATE", raising=False)
+    path, reason = update_path(asking("auto"))
+    assert path == "native" and reason.startswith("compiled for ")
+    assert update_path(asking("native")) == update_path(asking("auto"), "native") == (path, reason)
+    assert update_path(asking("auto"), "torch") == ("torch", "what goes on began so")
+    assert update_path(asking("native"), "torch") == (path, reason)
+    assert update_path(asking("torch"), "native") == ("torch", "it is asked for")
+    assert update_path(asking("auto", "multitask"))[0] == "native"
+    assert update_path(asking("auto", "vcl")) == ("torch", "a layer is a BayesianLinear")
+    for config in (asking("auto", "vcl"), asking("torch"), asking("native")):
+        check_update(config)
+    with pytest.raises(ConfigError, match="update is native, but a layer is a BayesianLinear"):
+        check_update(asking("native", "vcl"))
+
+
+def test_a_classifier_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLRL_UPDATE", raising=False)
+    toy = base_config("toy", "ewc")
+    assert update_path(toy) == ("torch", "the learner classifier has autograd only")
+    monkeypatch.setenv("CLRL_UPDATE", "native")
+    with pytest.raises(ConfigError, match="CLRL_UPDATE is native, but the learner classifier"):
+        check_update(toy)
+
+
+@needs_native
+@pytest.mark.parametrize("begun", ["native", "torch"])
+def test_a_policy_acts_by_the_path_of_its_run_where_that_can_be(
+    begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CLRL_UPDATE", raising=False)
+    train(tiny.make_agent(update=begun), tmp_path, tiny.EVALUATION)
+    env = tiny.make_agent().get_env()
+    assert load_policy(tmp_path, env=env).native.path == begun
+    monkeypatch.setattr("clrl.agents.native.path.library", lacking)
+    assert load_policy(tmp_path, env=env).native.path == "torch"
+    run_file = RunFile(tmp_path)
+    del run_file.values["update"]
+    run_file.update()
+    monkeypatch.undo()
+    assert load_policy(tmp_path, env=env).native.path == "torch"

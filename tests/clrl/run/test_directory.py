@@ -6,7 +6,16 @@ import pytest
 
 from clrl.config.presets import base_config
 from clrl.errors import ConfigError, DamagedData
-from clrl.run.directory import Busy, check_directory, differing, owned
+from clrl.run.directory import (
+    Busy,
+    RunFile,
+    begun,
+    check_directory,
+    differences,
+    differing,
+    owned,
+    update_of,
+)
 
 SMALL = base_config("push-v3,window-close-v3", "packnet", "small")
 
@@ -53,3 +62,19 @@ def test_two_owners_of_a_directory_are_one_too_many(tmp_path: Path) -> None:
         pass
     with owned(tmp_path):
         pass
+
+
+def test_a_run_has_begun_by_a_path_once_there_is_a_checkpoint(tmp_path: Path) -> None:
+    RunFile(tmp_path).update(update="native")
+    assert begun(tmp_path) is None and begun(tmp_path / "none") is None
+    (tmp_path / "checkpoints" / "step-000000030").mkdir(parents=True)
+    assert begun(tmp_path) == "native"
+    RunFile(tmp_path).path.write_text("{}")
+    assert begun(tmp_path) == "torch"  # a run from before there was a choice
+
+
+def test_another_update_is_a_difference_in_bits() -> None:
+    before, native = {"cpu_capability": "AVX2"}, {"cpu_capability": "AVX2", "update": "native"}
+    assert (update_of(before), update_of(native)) == ("torch", "native")
+    assert differences(before, native) == ["update torch -> native"]
+    assert differences(native, native) == differences(before, {**before, "update": "torch"}) == []

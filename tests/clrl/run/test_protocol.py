@@ -204,7 +204,11 @@ def test_a_run_says_first_where_it_computes(tmp_path: Path) -> None:
     mirror = Heard()
     train(tiny.make_agent(), tmp_path, tiny.EVALUATION, mirror=mirror)
     model = RunFile(tmp_path).values["processor"]
-    assert mirror.said[0] == f"device cpu ({model}), 1 thread, matrix product default"
+    chosen = tiny.make_agent().native
+    assert mirror.said[0] == (
+        f"device cpu ({model}), 1 thread, matrix product default, "
+        f"update {chosen.path} ({chosen.reason})"
+    )
     train(tiny.make_agent(), tmp_path, tiny.EVALUATION, mirror=(again := Heard()))
     assert again.said == []  # it was complete
 
@@ -264,7 +268,7 @@ def test_on_a_gpu_the_product_is_always_torchs_own(
     run_file = RunFile(tmp_path)
     run_file.values |= before
     settings = SimpleNamespace(batch_size=512, hidden_sizes=(512,))
-    learner = SimpleNamespace(device="cuda:0", settings=settings)
+    learner = SimpleNamespace(name="sac", device="cuda:0", settings=settings)
     facts = protocol._facts(run_file, None, matmul, learner)
     assert facts["matmul"] == "default" and torch.get_float32_matmul_precision() == "highest"
     assert protocol._where(facts).startswith("device cuda:0 (H100), ")
