@@ -20,7 +20,9 @@ SMALL_SOURCE = """
 #define EXPORT __attribute__((visibility("default")))
 EXPORT const char *key(void) { return KEY; }
 EXPORT long network_scratch(void *call) { return 1; }
+EXPORT long importance_scratch(void *call) { return 1; }
 EXPORT long sac_scratch(void *sac) { return 2; }
+EXPORT long ppo_scratch(void *ppo) { return 3; }
 """
 """All that is looked for when a library is opened."""
 

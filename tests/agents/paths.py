@@ -19,8 +19,8 @@ from clrl.agents.spaces import TaskSpaces
 from tests.agents.tiny import SETTINGS, randomise, sac, same_bits
 
 needs_compiled_code = pytest.mark.skipif(
-    wanted("auto") == "torch" or unavailable("cpu") is not None,
-    reason=f"updates are torch's: {unavailable('cpu') or 'CLRL_UPDATE says so'}",
+    wanted("auto")[0] == "torch" or unavailable() is not None,
+    reason=f"updates are torch's: {unavailable() or 'CLRL_UPDATE says so'}",
 )
 
 Found = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, list[Tensor]]]

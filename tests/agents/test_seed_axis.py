@@ -102,7 +102,7 @@ def test_act_gives_a_seed_the_same_action_beside_others(precision: str) -> None:
 
 # The native path has no conditions: layers and batches of any size, any number of threads. Torch
 # would share the sums over large layers among its threads.
-@pytest.mark.skipif(unavailable("cpu") is not None, reason=f"{unavailable('cpu')}")
+@pytest.mark.skipif(unavailable() is not None, reason=f"{unavailable()}")
 @pytest.mark.parametrize(
     "name, hidden",
     [(name, (40, 33)) for name in METHODS if name != "vcl"]
@@ -136,7 +136,7 @@ for name in sys.argv[1:]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(unavailable("cpu") is not None, reason=f"{unavailable('cpu')}")
+@pytest.mark.skipif(unavailable() is not None, reason=f"{unavailable()}")
 def test_a_seeds_bits_are_those_of_a_processor_with_narrower_registers() -> None:
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         pytest.skip("this processor has no wider registers than AVX2")

@@ -108,9 +108,10 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compile:
             patch.setattr(build, "FLAGS", flags)
             if cc is not None:
                 patch.setenv("CC", cc)
-            library = ctypes.CDLL(str(build.compile_into_cache(kind)))
-        for name in ("network_scratch", "sac_scratch"):
-            getattr(library, name).restype = ctypes.c_int64
+            with build.compiled(kind) as made:
+                library = ctypes.CDLL(str(made))
+        for name in ("network", "importance", "sac", "ppo"):
+            getattr(library, f"{name}_scratch").restype = ctypes.c_int64
         return library
 
     return other
