@@ -19,7 +19,7 @@ NOT_COMPARED = {
     "ep_success_buffer": "the same",
     "_stats_window_size": "how long that log is",
     "_logger": "where to log",
-    "_addresses": "where in memory an engine found parameters",
+    "_engine": "compiled code's addresses of networks and gradients, and what it left in memory",
 }
 """Attributes that may differ between an original and its restored twin, ever."""
 
@@ -36,7 +36,6 @@ MADE_ANEW = {
     "_cached": "derived from the method's state",
     "_report": "derived from the method's state",
     "_masks": "derived from the method's state",
-    "_engine": "addresses of networks and gradients, for compiled code",
     "_warned": "what was said already",
     "_places": "derived from the buffer's contents",
     "_seen": "the last observations' one-hots",

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clrl.agents.native import calls, library
+from clrl.agents.native import library
 from clrl.agents.networks.layers import exact_linear, keeping_hidden
 from clrl.agents.ppo import ContinualPPO
 from clrl.agents.ppo.policy import log_prob
@@ -281,7 +281,7 @@ def test_bits_depend_on_neither_neighbours_nor_threads_nor_registers(
         torch.set_num_threads(before)
     assert all(same_bits(a[1:2], b) for a, b in zip(together, alone, strict=True))
     assert all(same_bits(a, b) for a, b in zip(together, threads, strict=True))
-    monkeypatch.setattr(calls, "library", lambda: library._library("avx2"))
+    monkeypatch.setattr(library, "processor", lambda: "avx2")
     narrow = bits_of_updates(agent(), slice(None), ids)
     assert all(same_bits(a, b) for a, b in zip(together, narrow, strict=True))
 
