@@ -7,11 +7,26 @@ import platform
 from runpy import run_path
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 build = run_path("agents/native/build.py")
 KINDS = build["INSTRUCTIONS"] if platform.machine().lower() in ("x86_64", "amd64") else {}
 
+
+class BuildLibraries(build_ext):
+    """Compiles libraries that Python does not import: nothing that lists modules finds them."""
+
+    def get_ext_filename(self, fullname):
+        """Return a library's path: `update.avx2.so` is no module's name."""
+        return f"{fullname.replace('.', '/').replace('_update_', 'update.')}.so"
+
+    def get_export_symbols(self, ext):
+        """Return nothing: there is no module to start."""
+        return []
+
+
 setup(
+    cmdclass={"build_ext": BuildLibraries},
     ext_modules=[
         Extension(
             f"clrl.agents.native._update_{kind}",
@@ -22,5 +37,5 @@ setup(
             optional=True,
         )
         for kind in KINDS
-    ]
+    ],
 )

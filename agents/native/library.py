@@ -152,7 +152,7 @@ def origin() -> str:
 @functools.cache
 def _library(kind: str) -> tuple[ctypes.CDLL | None, str]:
     """Return the library and its `origin`, or None and why there is none."""
-    installed = INSTALLED.glob(f"_update_{kind}.*")
+    installed = INSTALLED.glob(f"update.{kind}.*")
     for path in (*installed, *build.cached(kind)):
         if (found := _opened(path, kind)) is not None:
             return found, f"compiled for {kind}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import platform
 import runpy
@@ -263,3 +264,22 @@ def test_an_installation_compiles_where_it_can_and_goes_on_where_not(
         assert extension.extra_link_args == ["-fno-fast-math"]
         names = ["build.py", *(f"source/{path.name}" for path in build.sources())]
         assert extension.depends == [f"agents/native/{name}" for name in names]
+
+
+def test_an_installed_library_is_found_and_is_no_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setuptools = pytest.importorskip("setuptools")
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(setuptools, "setup", lambda **keywords: given.update(keywords))
+    monkeypatch.chdir(ROOT)
+    runpy.run_path("setup.py")
+    command = given["cmdclass"]["build_ext"](setuptools.Distribution())
+    for kind in build.INSTRUCTIONS:
+        for package in ("", "clrl.agents.native."):  # setuptools asks for both
+            path = Path(command.get_ext_filename(f"{package}_update_{kind}"))
+            assert path == Path(package.replace(".", "/")) / f"update.{kind}.so"
+        assert "." in str(inspect.getmodulename(path.name))  # what pkgutil passes over
+        (tmp_path / path.name).touch()
+        assert [path.name] == [found.name for found in tmp_path.glob(f"update.{kind}.*")]
+    assert command.get_export_symbols(None) == []

@@ -76,7 +76,7 @@ def test_an_installed_library_is_taken_unless_it_is_of_other_sources(
     fresh: Path, empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with build.compiled("avx2") as made:
-        shutil.copy(made, fresh / "_update_avx2.cpython-311-x86_64-linux-gnu.so")
+        shutil.copy(made, fresh / "update.avx2.so")
     command, calls = counting(tmp_path)
     monkeypatch.setenv("CC", command)
     library.library()
@@ -91,7 +91,7 @@ def test_an_installed_library_is_taken_unless_it_is_of_other_sources(
 def test_an_installed_file_that_is_no_library_is_passed_over(
     content: bytes, fresh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (fresh / "_update_avx2.so").write_bytes(content)
+    (fresh / "update.avx2.so").write_bytes(content)
     no_compiler(monkeypatch)
     with pytest.raises(library.NotCompiled, match="install gcc or clang"):
         library.library()
