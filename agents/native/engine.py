@@ -96,7 +96,10 @@ def in_blocks(x: Tensor, task: int | Tensor, *more: Tensor) -> Iterator[tuple[An
         task: one for all rows, or task ids [S, K].
         *more: [S, K, ...].
     """
-    for first in range(0, max(x.shape[1], 1), MAX_ROWS):
+    if x.shape[1] <= MAX_ROWS:
+        yield x, task, *more
+        return
+    for first in range(0, x.shape[1], MAX_ROWS):
         some = slice(first, first + MAX_ROWS)
         own = task if isinstance(task, int) else task[:, some]
         yield x[:, some], own, *(tensor[:, some] for tensor in more)

@@ -130,14 +130,18 @@ class SACEngine(CompiledEngine):
         x, task = self._inputs(agent, features, task)
         self._set_numbers(agent)
         shape = (*x.shape[:2], agent.spaces.action_dim)
-        drawn = torch.from_numpy(np.array(np.broadcast_to(noise, shape), np.float32))
-        actions = []
-        for some, own, z in in_blocks(x, task, drawn):
-            actions.append(torch.empty(z.shape))
-            read = place(self._sac, {"obs": agent.with_task(some, own), "noise": z}, own)
-            self._seeds.call("sac_act", self._sac, "sac_scratch", actions[-1].data_ptr())
-            del read
-        return torch.cat(actions, 1).numpy()
+        if noise.shape != shape:
+            noise = np.broadcast_to(noise, shape)
+        drawn = torch.from_numpy(np.array(noise, np.float32))
+        blocks = [self._act(agent, *block) for block in in_blocks(x, task, drawn)]
+        return (blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1)).numpy()
+
+    def _act(self, agent: ContinualSAC, x: Tensor, task: int | Tensor, noise: Tensor) -> Tensor:
+        actions = torch.empty(noise.shape)
+        read = place(self._sac, {"obs": agent.with_task(x, task), "noise": noise}, task)
+        self._seeds.call("sac_act", self._sac, "sac_scratch", actions.data_ptr())
+        del read
+        return actions
 
     def policy(self, agent: ContinualSAC, features: Tensor, task: int | Tensor) -> Tensor:
         """Return the actor's outputs [S, B, 2 A] for features [S, B, D], with a graph."""

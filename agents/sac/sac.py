@@ -234,10 +234,8 @@ class ContinualSAC(Reporting):
                 return self.streams.uniform(randomness.EXPLORATION, -one, one)
             heads = torch.from_numpy(self.old_heads.heads(self.ended)).to(self.device).unsqueeze(1)
         noise = self.streams.normal(randomness.POLICY_NOISE, (1, self.spaces.action_dim))
-        with full_precision():
-            return self.act_on_features(features[:, None], heads, noise)[:, 0]
+        return self.act_on_features(features[:, None], heads, noise)[:, 0]
 
-    @torch.no_grad()
     def act_on_features(
         self, features: np.ndarray, task: int | Tensor, noise: np.ndarray
     ) -> np.ndarray:
@@ -246,10 +244,11 @@ class ContinualSAC(Reporting):
         if engine is not None:
             actions: np.ndarray = engine.act(self, features, task, noise)
             return actions
-        x = torch.from_numpy(features).to(self.device)
-        mean, log_std = self.action_distribution(x, task)
-        u = torch.addcmul(mean, log_std.exp(), torch.from_numpy(noise).to(self.device))
-        return torch.tanh(u).cpu().numpy()
+        with torch.no_grad(), full_precision():
+            x = torch.from_numpy(features).to(self.device)
+            mean, log_std = self.action_distribution(x, task)
+            u = torch.addcmul(mean, log_std.exp(), torch.from_numpy(noise).to(self.device))
+            return torch.tanh(u).cpu().numpy()
 
     def data_state(self) -> dict[str, Tensor]:
         """Return the replay buffer's contents, and how old heads did in this task."""
