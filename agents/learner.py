@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from clrl.agents.networks.adam import FlatParameters, seed_norms
+from clrl.agents.networks.adam import FlatParameters
 from clrl.agents.networks.distributions import Categorical, Gaussian
+from clrl.agents.networks.gradients import Gradients
 from clrl.agents.networks.heads import rest_heads
-from clrl.agents.networks.layers import Recorder, keeping_hidden, recorders
+from clrl.agents.networks.layers import Recorder, recorders
 from clrl.agents.tasks import Tasks
 
 MEASURE_EVERY = 1_000
 """Updates between two measurements of gradient norms: a fixed number, so that what is logged does
 not depend on how often it is logged, and a resumed run logs the same."""
 
-Self = TypeVar("Self", bound="Learner")
 Parity = Literal["clean", "original"]
 
 
@@ -39,10 +38,10 @@ def report_names(losses: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-class Learner(Tasks):
+class Learner(Gradients, Tasks):
     """SAC, PPO or the classifier, as a method sees it.
 
-    Attributes: see `Tasks`.
+    Attributes: see `Gradients` and `Tasks`.
         name: "sac", "ppo" or "classifier".
         settings: of the learner.
         method: the continual-learning method whose hooks `update` calls.
@@ -65,7 +64,6 @@ class Learner(Tasks):
     parity: Parity = "clean"
     seeds: tuple[int, ...]
     task_dtype: np.dtype
-    max_grad_norm: float | None = None
     num_timesteps: int = 0
     n_updates: int = 0
 
@@ -73,17 +71,6 @@ class Learner(Tasks):
     def n_seeds(self) -> int:
         """Number of seeds trained side by side."""
         return len(self.seeds)
-
-    @abstractmethod
-    def network(self) -> nn.Module:
-        """Return the network that methods act on (the policy, or the classifier)."""
-
-    @abstractmethod
-    def losses(self, batch: Any) -> dict[str, Tensor]:
-        """Return {part: loss [S]}, a pure function of weights and batch.
-
-        Each part's loss has gradients for that part's own parameters only.
-        """
 
     @abstractmethod
     def sample(self, n: int | None, role: int, task: int | None = None) -> Any:
@@ -116,47 +103,12 @@ class Learner(Tasks):
     def make_optimizers(self) -> None:
         """Gather the networks' parameters in `flats` and give each trained part an optimizer."""
 
-    @abstractmethod
-    def modules(self) -> dict[str, nn.Module]:
-        """Return the network of every part in `flats`."""
-
     def prepare(self, batch: Any) -> Any:
         """Return the batch that `losses` gets; called before it, for what changes with the data."""
         return batch
 
     def after_step(self) -> None:  # noqa: B027 - most learners need nothing here
         """Do what follows an optimizer step (Polyak averaging)."""
-
-    def protected_parameters(self) -> dict[str, nn.Parameter]:
-        """Return what methods protect: the shared core, or with a single head the whole network.
-
-        Keys are names in `flats[self.protected_part]`.
-        """
-        network = self.network()
-        return {
-            name: parameter
-            for name, parameter in network.named_parameters()
-            if getattr(network, "heads", 1) == 1 or not name.startswith("head.")
-        }
-
-    def gradients(self) -> dict[str, Tensor]:
-        """Return the gradients of `network()`'s parameters, to be changed in place."""
-        parameters = self.optimizers[self.protected_part].parameters
-        return dict(zip(parameters.slots, (g for _, g in parameters.gradient_slots), strict=True))
-
-    def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
-        """Return a copy whose networks are parts of its own flat tensors.
-
-        Torch copies every parameter by itself, and the optimizers would train what no network has.
-        """
-        twin = memo[id(self)] = object.__new__(type(self))
-        vars(twin).update(copy.deepcopy(vars(self), memo))
-        for part, module in twin.modules().items():
-            if part in twin.flats:
-                views = twin.flats[part].views(twin.flats[part].flat)
-                for name, parameter in module.named_parameters():
-                    parameter.data = views[name]
-        return twin
 
     @property
     def network_parts(self) -> list[str]:
@@ -222,94 +174,6 @@ class Learner(Tasks):
         self.method.after_step()
         self.n_updates += 1
         return losses
-
-    @property
-    def compiled(self) -> bool:
-        """Whether compiled code does what it can, sums per seed among it."""
-        return False
-
-    def engine(self, batch: Any = None) -> Any:
-        """Return what computes gradients without autograd; None, where nothing does.
-
-        Args:
-            batch: that is to be computed.
-        """
-        return None
-
-    def gradients_of(
-        self,
-        batch: Any,
-        into: Mapping[str, Tensor] | None = None,
-        hidden: dict[str, list[Tensor]] | None = None,
-    ) -> dict[str, Tensor]:
-        """Put the gradients of the losses on a batch into every optimizer's `grad`.
-
-        Compiled code does it where it is right (`agents/native`), else `losses` and autograd.
-
-        Args:
-            batch: from `prepare`.
-            into: where the gradients go instead, {part: tensor like the optimizer's `grad`}; parts
-                that are not named get none.
-            hidden: gets the hidden layers' activations of each part's own pass (policy at s, value,
-                each critic at (s, a)), from before any step: {part: [*lead, B, units] per layer}.
-                Asking changes no bit.
-
-        Returns:
-            the losses {part: [S]}.
-        """
-        engine = self.engine(batch)
-        if engine is not None:
-            found: dict[str, Tensor] = engine.gradients_of(self, batch, into, hidden)
-            return found
-        with keeping_hidden(self.modules() if hidden is not None else {}) as passes:
-            losses = self.losses(batch)
-        if hidden is not None:
-            hidden.update(passes)
-        self.take_gradients(losses, into)
-        return {name: loss.detach() for name, loss in losses.items()}
-
-    def clip_gradients(self) -> None:
-        """Clip the gradient norm of every part."""
-        if self.max_grad_norm is not None:
-            for optimizer in self.optimizers.values():
-                optimizer.clip(self.max_grad_norm, self.compiled)
-
-    def measure_gradients(self, penalty: Tensor | None) -> None:
-        """Set `gradient_norms`, of the learner's own gradients and of a penalty's to come."""
-        own = self.gradients()
-        names = list(self.protected_parameters())
-        gradients = {"gradient/rl": [own[name] for name in names]}
-        if penalty is not None:
-            pulls = self.method.penalty_gradients(penalty)
-            gradients["gradient/penalty"] = list(pulls.values())
-        self.gradient_norms = {k: seed_norms(g, self.compiled) for k, g in gradients.items()}
-
-    def add_gradients(self, penalty: Tensor) -> None:
-        """Add the gradients of a penalty with a graph, summed over seeds."""
-        slots = [slot for o in self.optimizers.values() for slot in o.parameters.gradient_slots]
-        pulls = torch.autograd.grad(
-            penalty.sum(), [parameter for parameter, _ in slots], allow_unused=True
-        )
-        pairs = [
-            (view, pull) for (_, view), pull in zip(slots, pulls, strict=True) if pull is not None
-        ]
-        torch._foreach_add_([view for view, _ in pairs], [pull for _, pull in pairs])
-
-    def take_gradients(
-        self, losses: dict[str, Tensor], into: Mapping[str, Tensor] | None = None
-    ) -> None:
-        """Put the gradients of losses, summed over seeds, into every `grad`, or into `into`."""
-        parts = self.optimizers if into is None else into
-        owners = {part: self.optimizers[part].parameters for part in parts}
-        slots = [slot for owner in owners.values() for slot in owner.gradient_slots]
-        parameters, views = [p for p, _ in slots], [view for _, view in slots]
-        if into is not None:
-            views = [v for part, owner in owners.items() for v in owner.views(into[part]).values()]
-        sources = [loss for loss in losses.values() if loss.requires_grad]
-        gradients = torch.autograd.grad(
-            sources, parameters, [torch.ones_like(loss) for loss in sources], materialize_grads=True
-        )
-        torch._foreach_copy_(views, gradients)
 
     def task_ids(self, task: int | Tensor, like: Tensor) -> Tensor:
         """Return a batch's task ids as they are stored, in the shape of `like` [S, B]."""

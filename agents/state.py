@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC
-from typing import TYPE_CHECKING, Any, ClassVar
+import copy
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clrl.agents import memory
 from clrl.agents.networks.adam import FlatParameters, SeedAdam
@@ -15,6 +16,7 @@ from clrl.agents.randomness import Streams
 if TYPE_CHECKING:
     from clrl.agents.methods.base import Method
 
+Self = TypeVar("Self", bound="HasState")
 State = dict[str, Any]
 """{"tensors": {name: [S, ...]}, "json": {...}}."""
 Shapes = dict[str, dict[str, tuple[int, ...]]]
@@ -43,10 +45,28 @@ class HasState(ABC):
         "num_timesteps", "task", "task_step", "task_open", "ended", "acts_only", "n_updates",
     )  # fmt: skip
 
+    @abstractmethod
+    def modules(self) -> dict[str, nn.Module]:
+        """Return the network of every part in `flats`."""
+
     @property
     def protected_part(self) -> str:
         """Key of `flats` and `optimizers` that holds `network()`."""
         return next(iter(self.optimizers))
+
+    def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
+        """Return a copy whose networks are parts of its own flat tensors.
+
+        Torch copies every parameter by itself, and the optimizers would train what no network has.
+        """
+        twin = memo[id(self)] = object.__new__(type(self))
+        vars(twin).update(copy.deepcopy(vars(self), memo))
+        for part, module in twin.modules().items():
+            if part in twin.flats:
+                views = twin.flats[part].views(twin.flats[part].flat)
+                for name, parameter in module.named_parameters():
+                    parameter.data = views[name]
+        return twin
 
     def state_dict(self, copy_data: bool = True) -> State:
         """Return everything but the environments: {"tensors": {name: [S, ...]}, "json": {...}}.

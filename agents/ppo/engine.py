@@ -37,7 +37,7 @@ _OURS = ("losses", "prepare", "output_distributions", "action_distribution", "va
 _OF_POLICY = ("gaussian", "around", "_std")
 """The same, of the policy."""
 _WRITTEN_IN = ("clrl.agents.ppo.ppo", "clrl.agents.ppo.policy", "clrl.agents.acting",
-               "clrl.agents.learner")  # fmt: skip
+               "clrl.agents.networks.gradients")  # fmt: skip
 _NETWORKS = ("policy_net", "value_net")
 _NUMBERS = ("log_prob", "value", "advantage", "returns")
 _LOG_STD = "log_std.bias"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _OURS = ("losses", "prepare", "output_distributions", "action_distribution", "with_task",
          "_split", "_soft_target", "_q", "take_gradients")  # fmt: skip
 """What the compiled code stands in for."""
-_WRITTEN_IN = ("clrl.agents.sac.sac", "clrl.agents.acting", "clrl.agents.learner")
+_WRITTEN_IN = ("clrl.agents.sac.sac", "clrl.agents.acting", "clrl.agents.networks.gradients")
 _NETWORKS = ("actor", "critic", "target_critic", "log_alpha", "popart")
 
 

@@ -170,7 +170,7 @@ def _dry_run(config: RunConfig, out: Path) -> int:
     needed, allowed = need(config), available_memory()
     enough = "" if needed.total <= allowed else ": too little"
     pair, free = readable(2 * needed.checkpoint), readable(free_disk(out))
-    print(f"run         {out}\n\n{config.to_yaml()}\n{expected_costs(config)}")
+    print(f"run         {out}\n\n{config.to_yaml()}\n{expected_costs(config, path)}")
     print(f"update      {path} ({why})")
     print(f"memory      up to {readable(needed.total)}, {readable(allowed)} available here{enough}")
     print("".join(f"            {part}\n" for part in needed.parts), end="")

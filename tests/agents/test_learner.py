@@ -8,16 +8,13 @@ import torch
 from torch import Tensor
 
 from clrl.agents import randomness
-from clrl.agents.learner import MEASURE_EVERY, NonFinite
+from clrl.agents.learner import NonFinite
 from clrl.agents.methods.base import Method
-from clrl.agents.methods.l2 import L2
 from tests.agents.tiny import (
-    after_a_task,
     differences,
     fill,
     finite_seeds,
     ppo,
-    randomise,
     sac,
     same_bits,
     total_differences,
@@ -62,36 +59,6 @@ def test_a_nan_in_one_seed_leaves_the_others_bit_for_bit_as_they_were() -> None:
     with pytest.raises(NonFinite, match="loss of seed 9 is nan in task 0"):
         agents[1].check_finite(losses)
     assert finite_seeds(agents[1]) == [True, False]
-
-
-def test_the_logged_gradient_norms_are_those_of_loss_and_penalty() -> None:
-    agent = after_a_task(L2(coef=1e3))
-    randomise(agent, 0.1)
-    batch = agent.sample(None, randomness.REPLAY)
-    agent.take_gradients(agent.losses(batch))
-    own = torch.cat([agent.gradients()[n].flatten(1) for n in agent.protected_parameters()], 1)
-    way = [
-        (p.detach() - agent.method.state[f"anchor.{name}"]).flatten(1)
-        for name, p in agent.protected_parameters().items()
-    ]
-    agent.update(batch)
-    norms = agent.gradient_norms
-    torch.testing.assert_close(norms["gradient/rl"], own.norm(dim=1))
-    torch.testing.assert_close(norms["gradient/penalty"], 2e3 * torch.cat(way, 1).norm(dim=1))
-
-
-def test_gradient_norms_are_measured_at_every_thousandth_update_and_change_nothing() -> None:
-    measured, not_measured = sac(seeds=(0, 1)), sac(seeds=(0, 1))
-    not_measured.n_updates = MEASURE_EVERY - 1
-    for agent in (measured, not_measured):
-        fill(agent)
-        agent.update(agent.sample(None, randomness.REPLAY))
-    assert MEASURE_EVERY == 1_000 and not_measured.gradient_norms == {}
-    assert measured.gradient_norms["gradient/rl"].shape == (2,)
-    found, expected = weights(measured), weights(not_measured)
-    assert all(same_bits(found[name], expected[name]) for name in expected)
-    not_measured.update(not_measured.sample(None, randomness.REPLAY))
-    assert not_measured.gradient_norms.keys() == {"gradient/rl"}
 
 
 class Pulling(Method):
