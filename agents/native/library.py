@@ -33,13 +33,13 @@ class CNetwork(ctypes.Structure):
 
 
 class CRows(ctypes.Structure):
-    """`Rows` of source/network.h."""
+    """`Rows` of source/batch.h."""
 
     _fields_ = [("at", Pointer), ("seed", ctypes.c_int64), ("row", ctypes.c_int64)]
 
 
 class CNetworkCall(ctypes.Structure):
-    """`NetworkCall` of source/network.h."""
+    """`NetworkCall` of source/batch.h."""
 
     _fields_ = [
         ("net", CNetwork),

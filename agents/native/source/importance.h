@@ -5,7 +5,7 @@
    all scalars' deltas are added up first, and one product per layer is left. Absolute values do the
    same. `mean_gradients` of agents/networks/importance.py says it in torch. */
 #pragma once
-#include "network.h"
+#include "batch.h"
 
 typedef struct {
     NetworkCall call;  /* d_outputs is [seeds, scalars, rows, outputs]; the result goes to its gradients */

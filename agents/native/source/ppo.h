@@ -1,6 +1,6 @@
 /* Losses and gradients of proximal policy optimisation: `losses` of agents/ppo/ppo.py, seed by seed. */
 #pragma once
-#include "network.h"
+#include "batch.h"
 
 typedef struct {
     Network policy, value;

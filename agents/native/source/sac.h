@@ -1,6 +1,6 @@
 /* Losses and gradients of soft actor-critic: `losses` of agents/sac/sac.py, seed by seed. */
 #pragma once
-#include "network.h"
+#include "batch.h"
 
 typedef struct {
     Network actor, critic, target; /* critics are twins: copies 2 seed and 2 seed + 1 */
