@@ -111,6 +111,11 @@ class Learner(Gradients, Tasks):
         """Do what follows an optimizer step (Polyak averaging)."""
 
     @property
+    def drawn_together(self) -> int:
+        """Updates whose batches are drawn at once: of another number the draws are others."""
+        return 1
+
+    @property
     def network_parts(self) -> list[str]:
         """Keys of `optimizers` that train networks (not SAC's entropy coefficient)."""
         return list(self.optimizers)

@@ -274,12 +274,17 @@ class ContinualSAC(Reporting):
         if 0 in (sizes := self.buffer.size.tolist()):
             seed = self.seeds[sizes.index(0)]
             raise NonFinite(f"every step of seed {seed} so far blew up in {self.where}")
-        for first in range(0, s.gradient_steps, DRAWN_TOGETHER):
-            n = min(DRAWN_TOGETHER, s.gradient_steps - first) * s.batch_size
+        for first in range(0, s.gradient_steps, self.drawn_together):
+            n = min(self.drawn_together, s.gradient_steps - first) * s.batch_size
             for batch in self.sample(n, randomness.REPLAY).split(s.batch_size):
                 losses = self.update(batch)
         self.note_block(losses)
         self.check_finite(losses)
+
+    @property
+    def drawn_together(self) -> int:
+        """Updates whose batches are drawn at once: of another number the draws are others."""
+        return min(DRAWN_TOGETHER, self.settings.gradient_steps)
 
     def reset_for_task(self) -> None:
         """Forget what the settings say belongs to the old task."""

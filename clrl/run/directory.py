@@ -106,6 +106,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
             "device": r.get("device"),
             "matmul": r.get("matmul", now.get("matmul")),
             "update": update_of(r),
+            "batches drawn together": r.get("drawn_together", 1),
         }
         for r in (before, now)
     )

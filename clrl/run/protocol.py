@@ -212,6 +212,7 @@ def _facts(
     facts = machine(device) | {"threads": torch.get_num_threads()}
     facts["matmul"] = matmul or compute.chosen_matmul()
     facts |= _update(before, checkpoint, learner)
+    facts["drawn_together"] = getattr(learner, "drawn_together", 1)
     if checkpoint is not None and (changes := differences(before, facts)):
         warnings.warn(f"going on, but not bit for bit: {', '.join(changes)}", stacklevel=2)
         facts["resumed_inexact"] = True

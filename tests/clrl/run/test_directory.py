@@ -78,3 +78,9 @@ def test_another_update_is_a_difference_in_bits() -> None:
     assert (update_of(before), update_of(native)) == ("torch", "native")
     assert differences(before, native) == ["update torch -> native"]
     assert differences(native, native) == differences(before, {**before, "update": "torch"}) == []
+
+
+def test_batches_that_are_drawn_together_are_a_difference_to_runs_from_before() -> None:
+    blocks = {"update": "torch", "drawn_together": 25}
+    assert differences({}, blocks) == ["batches drawn together 1 -> 25"]
+    assert differences({}, {**blocks, "drawn_together": 1}) == differences(blocks, blocks) == []
