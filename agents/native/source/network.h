@@ -92,6 +92,18 @@ static Pass make_pass(Arena *arena, const Network *net, int rows) {
     pass.heads = floats(arena, (int64_t)net->heads * net->outputs * widest(net));
     return pass;
 }
+/* What a forward pass left of a row, put in place of another one's. */
+static void move_row(const Network *net, Pass *pass, int from, int to) {
+    if (from == to) return;
+    for (int l = 0; l < net->layers; l++) {
+        long row = padded(net->units[l]);
+        memcpy(pass->hidden[l] + to * row, pass->hidden[l] + from * row, sizeof(float) * row);
+    }
+    if (!net->normed) return;
+    long row = padded(net->units[0]);
+    memcpy(pass->normal + to * row, pass->normal + from * row, sizeof(float) * row);
+    pass->scale[to] = pass->scale[from];
+}
 static Bench make_bench(Arena *arena, int nets, const Network *const net[], int rows) {
     int64_t wide = 0, deep = rows, heads = 0;
     for (int i = 0; i < nets; i++) {

@@ -21,7 +21,8 @@ typedef struct { /* memory for one seed at a time */
     Pass actor, critic[2], target;
     Bench bench;
     float *out, *d_out, *inputs, *action, *spread, *log_prob, *q[2], *d_q[2], *d_action[2], *to_predict, *alpha;
-    float *gathered[3];
+    float *gathered[3], *d_kept;
+    int64_t *kept, *kept_ids;
 } SacScratch;
 
 static SacScratch make_sac_scratch(Arena *arena, const Sac *sac) {
@@ -38,6 +39,9 @@ static SacScratch make_sac_scratch(Arena *arena, const Sac *sac) {
     s.spread = floats(arena, numbers);
     for (int k = 0; k < 2; k++) s.d_action[k] = floats(arena, rows * padded(sac->actions));
     for (int i = 0; i < 3; i++) s.gathered[i] = floats(arena, numbers);
+    s.d_kept = floats(arena, rows * padded(sac->actions));
+    s.kept = (int64_t *)floats(arena, 2 * rows);
+    s.kept_ids = (int64_t *)floats(arena, 4 * rows);
     s.log_prob = floats(arena, rows);
     s.to_predict = floats(arena, rows);
     s.alpha = floats(arena, sac->tasks);
@@ -157,6 +161,40 @@ static void actor_gradient(const Sac *sac, int seed, SacScratch *s) {
         }
     }
 }
+/* Moves the rows (s, pi) at which a critic is the smaller one up behind the rows (s, a), and returns
+   how many they are: the actor's gradient goes through no others. */
+static int keep_smaller(const Sac *sac, int k, SacScratch *s, Tasks *tasks) {
+    int rows = sac->rows, kept = 0;
+    const int64_t *ids = tasks->of_row;
+    for (int m = 0; m < rows; m++) {
+        if (ids) s->kept_ids[m] = ids[m];
+        if (s->d_q[k][rows + m] == 0.0f) continue; /* NaN is not */
+        move_row(&sac->critic, &s->critic[k], rows + m, rows + kept);
+        s->d_q[k][rows + kept] = s->d_q[k][rows + m];
+        if (ids) s->kept_ids[rows + kept] = ids[m];
+        s->kept[kept++] = m;
+    }
+    if (ids) *tasks = (Tasks){tasks->one, 2 * rows, s->kept_ids};
+    return kept;
+}
+/* All gradients of a critic, and those of the policy's actions by it: d_action [rows, padded(actions)]. */
+static void critic_gradients(const Sac *sac, int seed, int k, SacScratch *s) {
+    int rows = sac->rows, actions = sac->actions, wide = padded(actions), copy = 2 * seed + k;
+    Tasks tasks = tasks_of(sac, seed);
+    int kept = keep_smaller(sac, k, s, &tasks);
+    const float *delta = backward(&sac->critic, copy, rows + kept, rows, s->inputs, sac->critic.inputs, tasks,
+                                  s->d_q[k], &s->critic[k], &s->bench);
+    Layer layer = layer_of(&sac->critic, copy, 0);
+    int row = padded(layer.units);
+    pack_transposed(layer.units, actions, layer.weight + (long)sac->features * layer.units, layer.units,
+                    s->bench.panels);
+    multiply(kept, layer.units, actions, delta + (long)rows * row, row, s->bench.panels, NULL, s->d_kept, wide,
+             s->bench.spare, NOTHING, 0.0f);
+    memset(s->d_action[k], 0, sizeof(float) * rows * wide);
+    for (int i = 0; i < kept; i++)
+        memcpy(s->d_action[k] + s->kept[i] * wide, s->d_kept + i * wide, sizeof(float) * wide);
+    keep_hidden(&sac->critic, copy, rows, &s->critic[k], sac->hidden[1]);
+}
 
 /* All losses and gradients of one seed. */
 static void gradients_of_seed(const Sac *sac, int seed, SacScratch *s) {
@@ -174,17 +212,7 @@ static void gradients_of_seed(const Sac *sac, int seed, SacScratch *s) {
         forward(&sac->critic, 2 * seed + k, 2 * rows, s->inputs, inputs, tasks, &s->critic[k], &s->bench,
                 s->q[k]);
     losses_of(sac, seed, target, s);
-    for (int k = 0; k < 2; k++) {
-        const float *delta = backward(&sac->critic, 2 * seed + k, 2 * rows, rows, s->inputs, inputs, tasks,
-                                      s->d_q[k], &s->critic[k], &s->bench);
-        Layer layer = layer_of(&sac->critic, 2 * seed + k, 0);
-        int row = padded(layer.units);
-        pack_transposed(layer.units, actions, layer.weight + (long)features * layer.units, layer.units,
-                        s->bench.panels);
-        multiply(rows, layer.units, actions, delta + (long)rows * row, row, s->bench.panels, NULL,
-                 s->d_action[k], padded(actions), s->bench.spare, NOTHING, 0.0f);
-        keep_hidden(&sac->critic, 2 * seed + k, rows, &s->critic[k], sac->hidden[1]);
-    }
+    for (int k = 0; k < 2; k++) critic_gradients(sac, seed, k, s);
     actor_gradient(sac, seed, s);
     backward(&sac->actor, seed, rows, rows, obs, sac->obs.row, tasks, s->d_out, &s->actor, &s->bench);
     keep_hidden(&sac->actor, seed, rows, &s->actor, sac->hidden[0]);
