@@ -26,6 +26,8 @@ class CompiledEngine:
         numbers: the tensors [S, B, ...] of a batch that compiled code reads, with what comes after
             rows: {name: () or (n,)}. The first is without.
         n_tasks: how many tasks a batch may have; of a single one no id is read.
+        of_parts: names of methods that it stands in for, by the names of the learner's parts that
+            have them.
     """
 
     def __init__(
@@ -35,11 +37,14 @@ class CompiledEngine:
         ours: Sequence[str],
         numbers: Mapping[str, tuple[int, ...]],
         n_tasks: int,
+        of_parts: Mapping[str, Sequence[str]],
     ):
         own = vars(learner)
         places = [(own, name, own[name]) for name in (*networks, *_READ_ONCE)]
         modules = [own[name] for name in networks]
-        self._watched = Watched(learner, ours, [*places, *watched_parameters(learner)], modules)
+        places += watched_parameters(learner)
+        parts = [(own[name], methods) for name, methods in of_parts.items()]
+        self._watched = Watched(learner, ours, places, modules, parts)
         self._numbers, self._n_tasks = dict(numbers), n_tasks
         self._unasked = {part: torch.zeros(0) for part in learner.optimizers}
         self._seeds = Seeds(learner.n_seeds)

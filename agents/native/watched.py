@@ -22,6 +22,8 @@ _NEEDS_GRADIENT, _HOOKS = attrgetter("requires_grad"), attrgetter("_backward_hoo
 def not_ours(learner: Any, names: Sequence[str], modules: Sequence[str]) -> str | None:
     """Return which of a learner's methods was not written in some modules; None if all were.
 
+    The same of a part of it, such as a network.
+
     A subclass, an object and a patched class may each have another.
     """
     for name in names:
@@ -98,6 +100,7 @@ class Watched:
         names: its methods that compiled code stands in for; none may be replaced.
         places: (attributes, name, value) that must stay.
         networks: modules of which every layer, parameter and activation must stay.
+        of_parts: more that it stands in for: objects of the learner, and names of their methods.
     """
 
     def __init__(
@@ -106,10 +109,12 @@ class Watched:
         names: Sequence[str],
         places: Iterable[Place],
         networks: Sequence[nn.Module],
+        of_parts: Iterable[tuple[Any, Sequence[str]]] = (),
     ):
         kind, modules = type(learner), [m for network in networks for m in network.modules()]
         self._learner, self._kind = learner, kind
         methods = [(kind, name) for name in names] + [(c, "forward") for c in CLASSES]
+        methods += [(type(part), name) for part, own in of_parts for name in own]
         self._of_classes = [(owner, name, getattr(owner, name)) for owner, name in methods]
         held = [*places, *((vars(learner), name, None) for name in names)]
         own = [vars(module) for module in modules]

@@ -132,6 +132,8 @@ class Gradients(HasState):
         parameters, views = [p for p, _ in slots], [view for _, view in slots]
         if into is not None:
             views = [v for part, owner in owners.items() for v in owner.views(into[part]).values()]
+        if not parameters:
+            return
         sources = [loss for loss in losses.values() if loss.requires_grad]
         gradients = torch.autograd.grad(
             sources, parameters, [torch.ones_like(loss) for loss in sources], materialize_grads=True

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _OURS = ("losses", "prepare", "output_distributions", "action_distribution", "values",
          "with_task", "take_gradients")  # fmt: skip
 """What the compiled code stands in for."""
-_OF_POLICY = ("gaussian", "around", "_std")
+_OF_PARTS = {"policy_net": ("gaussian", "around", "_std")}
 """The same, of the policy."""
 _WRITTEN_IN = ("clrl.agents.ppo.ppo", "clrl.agents.ppo.policy", "clrl.agents.acting",
                "clrl.agents.networks.gradients")  # fmt: skip
@@ -53,7 +53,7 @@ class PPOEngine(CompiledEngine):
     def __init__(self, agent: ContinualPPO):
         numbers: dict[str, tuple[int, ...]] = {name: () for name in _NUMBERS}
         numbers |= {"obs": (agent.spaces.feature_dim,), "action": (agent.spaces.action_dim,)}
-        super().__init__(agent, _NETWORKS, _OURS, numbers, agent.spaces.n_ids)
+        super().__init__(agent, _NETWORKS, _OURS, numbers, agent.spaces.n_ids, _OF_PARTS)
         self._losses = torch.zeros(agent.n_seeds, 2)
         policy = agent.flats["policy"]
         self._log_std_at = policy.flat.element_size() * policy.slots[_LOG_STD][0]
@@ -74,7 +74,7 @@ class PPOEngine(CompiledEngine):
             not_ours(agent, _OURS, _WRITTEN_IN)
             or refusal(policy, GaussianPolicy)
             or refusal(agent.value_net, HeadedNetwork)
-            or not_ours(policy, _OF_POLICY, _WRITTEN_IN)
+            or not_ours(policy, _OF_PARTS["policy_net"], _WRITTEN_IN)
             or _sizes_refused(agent)
             or misplaced(agent)
         )

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 _OURS = ("losses", "prepare", "output_distributions", "action_distribution", "with_task",
          "_split", "_soft_target", "_q", "take_gradients")  # fmt: skip
 """What the compiled code stands in for."""
-_WRITTEN_IN = ("clrl.agents.sac.sac", "clrl.agents.acting", "clrl.agents.networks.gradients")
+_OF_PARTS = {"log_alpha": ("of",), "popart": ("restore",)}
+"""The same, of entropy coefficients and PopArt."""
+_WRITTEN_IN = ("clrl.agents.sac.sac", "clrl.agents.sac.policy", "clrl.agents.sac.popart",
+               "clrl.agents.acting", "clrl.agents.networks.gradients")  # fmt: skip
 _NETWORKS = ("actor", "critic", "target_critic", "log_alpha", "popart")
 
 
@@ -51,7 +54,8 @@ class SACEngine(CompiledEngine):
             "reward": (), "done": (), "obs": features, "next_obs": features, "action": actions,
             "noise": actions, "next_noise": actions,
         }  # fmt: skip
-        super().__init__(agent, _NETWORKS, _OURS, numbers, agent.log_alpha.value.shape[1])
+        n_tasks = agent.log_alpha.value.shape[1]
+        super().__init__(agent, _NETWORKS, _OURS, numbers, n_tasks, _OF_PARTS)
         self._losses = torch.zeros(agent.n_seeds, 3)
         flats, log_alpha = agent.flats, agent.log_alpha.value
         self._sac = CSac(
@@ -75,6 +79,8 @@ class SACEngine(CompiledEngine):
         return (
             not_ours(agent, _OURS, _WRITTEN_IN)
             or next(filter(None, map(refusal, networks)), None)
+            or not_ours(agent.log_alpha, _OF_PARTS["log_alpha"], _WRITTEN_IN)
+            or not_ours(agent.popart, _OF_PARTS["popart"], _WRITTEN_IN)
             or _sizes_refused(agent)
             or misplaced(agent)
         )

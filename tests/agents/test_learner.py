@@ -29,6 +29,15 @@ def test_a_finite_agent_passes_the_checks() -> None:
     assert finite_seeds(agent) == [True, True]
 
 
+@pytest.mark.parametrize("update", ["auto", "torch"])
+def test_gradients_of_no_part_may_be_asked_for(update: Any) -> None:
+    agent = sac(update=update)
+    fill(agent)
+    batch = agent.sample(None, randomness.REPLAY)
+    assert agent.gradients_of(batch, into={}).keys() == {"actor", "critic", "alpha"}
+    assert not any(optimizer.grad.any() for optimizer in agent.optimizers.values())
+
+
 @pytest.mark.parametrize("make", [sac, ppo])
 def test_a_copy_trains_its_own_networks(make: Any) -> None:
     agent = make(seeds=(4, 9), steps_per_task=200)

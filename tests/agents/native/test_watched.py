@@ -9,6 +9,7 @@ import torch
 from clrl.agents.native.watched import Watched, home_of, misplaced, not_ours
 from clrl.agents.networks.layers import SeedLayerNorm, SeedLinear, exact_linear, keeping_hidden
 from clrl.agents.sac import ContinualSAC
+from clrl.agents.sac.policy import LogAlpha
 from tests.agents.paths import (
     agree,
     found,
@@ -45,6 +46,7 @@ def losses_on_the_object(agent: ContinualSAC) -> None:
 CLASS_PATCHES = [
     (ContinualSAC, "losses"), (ContinualSAC, "_q"), (ContinualSAC, "_soft_target"),
     (ContinualSAC, "with_task"), (SeedLinear, "forward"), (SeedLayerNorm, "forward"),
+    (LogAlpha, "of"),
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from clrl.agents.native import library
 from clrl.agents.networks.layers import exact_linear, keeping_hidden
 from clrl.agents.ppo import ContinualPPO
-from clrl.agents.ppo.policy import log_prob
+from clrl.agents.ppo.policy import GaussianPolicy, log_prob
 from clrl.agents.ppo.rollout import RolloutBatch
 from tests.agents.paths import needs_compiled_code
 from tests.agents.tiny import ACTION_DIM, OBS_DIM, differences, method, ppo, randomise, same_bits
@@ -321,6 +321,18 @@ def test_what_is_not_ours_is_left_to_torch() -> None:
     assert ppo(method=method("vcl")).native.path == "torch"
     with pytest.raises(ValueError, match="update is native, but .*BayesianLinear"):
         ppo(method=method("vcl"), update="native")
+
+
+def test_a_policys_patched_class_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = native()
+    engine = agent.engine()
+    assert engine is not None and agent.engine() is engine
+    around = GaussianPolicy.around
+    monkeypatch.setattr(GaussianPolicy, "around", lambda *inputs: around(*inputs))
+    with pytest.warns(UserWarning, match="`around` of GaussianPolicy"):
+        assert agent.engine() is None
+    monkeypatch.undo()
+    assert agent.engine() is not None
 
 
 def test_under_exact_linear_torch_computes() -> None:
