@@ -113,9 +113,16 @@ def begin(doc: str, rounds: int) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--rounds", type=count, default=rounds)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the times there")
     return parser
+
+
+def count(word: str) -> int:
+    """Return how many rounds a flag says, at least 1."""
+    if (number := int(word)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is too few; it must be at least 1")
+    return number
 
 
 def arguments(args: argparse.Namespace) -> dict[str, Any]:

@@ -72,6 +72,12 @@ def test_an_update_is_timed_on_both_paths_and_in_stock_sb3(
     assert "stock SB3, 1 seed" in shown and "1.00x" in shown and torch.__version__ in shown
 
 
+def test_no_rounds_are_refused(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        bench("bench_update.py", "--rounds", "0")
+    assert "--rounds: 0 is too few" in capsys.readouterr().err
+
+
 def test_jax_takes_turns_in_a_process_of_its_own(bench: Bench, tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\necho 1.2.3; while read n; do echo "0.00$n"; done\n')

@@ -267,6 +267,7 @@ def test_two_runs_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--sac.gama", "1"), "all.sh: unknown flag '--sac.gama'; did you mean '--sac.gamma'?"),
         (("--jobs", "0"), "all.sh: --jobs is 0; it must be at least 1"),
         (("--seeds-per-run", "0"), "all.sh: --seeds-per-run is 0; it must be at least 1"),
+        (("--preset", "small", "--steps-per-task", "0"), "all.sh: sequence: steps_per_task"),
         (("--preset", "smal"), "all.sh: argument --preset: invalid choice: 'smal'"),
         (("--sequence", "CW30"), "all.sh: unknown task 'CW30'; did you mean 'CW20'?"),
     ],

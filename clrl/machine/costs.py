@@ -43,6 +43,7 @@ class UpdateTime:
 UPDATES = {
     ("sac", "native"): UpdateTime(once=0.17e-3, unit=1.2e-9, product=17.5e-12),
     ("sac", "torch"): UpdateTime(once=2.6e-3, unit=3.6e-9, product=15.0e-12),
+    ("ppo", "native"): UpdateTime(once=0.36e-3, unit=0.8e-9, product=18.0e-12),
     ("ppo", "torch"): UpdateTime(once=1.3e-3, unit=4.0e-9, product=12.5e-12),
     ("classifier", "torch"): UpdateTime(once=0.48e-3, unit=3.2e-9, product=22.0e-12),
 }

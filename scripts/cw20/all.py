@@ -80,7 +80,8 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     flags.sequence = flags.sequence or (",".join(demo.TASKS) if small else "CW20")
     flags.out = flags.out or Path("runs", "cw20-small" if small else "cw20")
     if small:
-        flags.steps_per_task = flags.steps_per_task or SMALL_STEPS
+        if flags.steps_per_task is None:  # 0 is refused, not replaced
+            flags.steps_per_task = SMALL_STEPS
         others = ["--preset", "small", "--evals-per-task", str(SMALL_EVALS), *others]
     return flags, others
 
@@ -164,15 +165,21 @@ def config_of(job: Job) -> RunConfig:
     """Return a run's configuration, checked.
 
     Raises:
-        ConfigError: it is not allowed, its device is not there, or its directory holds another one.
+        ConfigError: it is not allowed, its device is not there, native updates are asked for and
+            cannot be, or its directory holds another one.
     """
     from clrl.commands.flags import look
     from clrl.commands.train import options_of
+    from clrl.run.builder import check_update
     from clrl.run.directory import check_directory
 
     words = job.command[2:]
     options = options_of(look(words), words)
     options.run.placement.check_device()
+    try:
+        check_update(options.run)
+    except ConfigError as error:
+        raise ConfigError(f"{job.name}: {error}") from None
     with suppress(DamagedData):  # the run itself says so, and the others go on
         check_directory(options.run, options.out or options.run.directory)
     return options.run

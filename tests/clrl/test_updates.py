@@ -18,6 +18,7 @@ from clrl.config.evaluation import Evaluation
 from clrl.config.families import MetaWorldSequence
 from clrl.config.placement import PlacementConfig
 from clrl.config.run import RunConfig, run_type
+from clrl.errors import ConfigError
 from clrl.run import protocol
 from clrl.run.directory import RunFile
 from clrl.run.protocol import run, train
@@ -189,3 +190,10 @@ def test_where_nothing_compiles_a_run_says_so_in_one_line(
     (line,) = [text for text in heard.said if "compiler" in text]
     assert line.endswith("update torch (there is no C compiler: install gcc or clang)")
     assert RunFile(tmp_path).values["update"] == "torch"
+
+
+@needs_native
+def test_a_row_of_the_table_that_cannot_be_native_is_named_before_any_starts() -> None:
+    script = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "cw20" / "all.py"))
+    with pytest.raises(ConfigError, match=r"^vcl: update is native, but a layer is"):
+        script["main"](["--preset", "small", "--update", "native", "--dry-run"])

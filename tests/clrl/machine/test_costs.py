@@ -114,6 +114,13 @@ def test_a_learner_without_a_native_update_takes_torch_s() -> None:
     assert update_seconds(config, "native") == update_seconds(config, "torch") > 0
 
 
+@pytest.mark.parametrize("learner", ["sac", "ppo"])
+def test_an_agent_s_native_updates_are_said_to_take_less(learner: str) -> None:
+    config = placed(base_config("CW10", "ewc", "small", learner), "cpu")
+    native, torch_s = (expected_costs(config, path).seconds for path in ("native", "torch"))
+    assert native is not None and torch_s is not None and native < torch_s
+
+
 def test_a_run_s_time_is_that_of_its_steps_its_evaluations_and_its_updates(
     updates: dict[tuple[str, str], UpdateTime],
 ) -> None:
@@ -149,6 +156,10 @@ def test_a_run_s_time_is_that_of_its_steps_its_evaluations_and_its_updates(
         ("ppo", "torch", (64, 64), 64, 4, 2.09),
         ("ppo", "torch", (256, 256), 128, 1, 3.64),
         ("ppo", "torch", (256, 256), 128, 4, 9.2),
+        ("ppo", "native", (64, 64), 64, 1, 0.44),
+        ("ppo", "native", (64, 64), 64, 4, 0.67),
+        ("ppo", "native", (256, 256), 128, 1, 1.65),
+        ("ppo", "native", (256, 256), 128, 4, 5.7),
     ],
 )
 def test_the_constants_give_the_times_that_were_measured(
