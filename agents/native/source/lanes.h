@@ -74,12 +74,12 @@ INLINE float dot(const float *x, const float *y, int n) {
 }
 
 INLINE lanes power_of_2(ints n) { return (lanes)((n + 127) << 23); } /* for -126..127 */
-/* e^x to 1e-7 (relative): x = n log 2 + r, and a polynomial in r (Cephes, expf.c). */
-INLINE lanes exp_of(lanes x) {
+/* e^x = m 2^n to 1e-7 (relative), for -110..90: x = n log 2 + r, and a polynomial in r (Cephes,
+   expf.c). Returns m, from 0.7 to 1.5. */
+INLINE lanes exp_parts(lanes x, ints *whole) {
     const lanes shift = all(12582912.0f); /* 1.5 * 2^23: adding it rounds to a whole number */
-    lanes clamped = at_least(at_most(x, 90.0f), -110.0f);
-    lanes n = fma(clamped, all(1.44269504088896341f), shift) - shift;
-    lanes r = fma(n, all(-0.693359375f), clamped);
+    lanes n = fma(x, all(1.44269504088896341f), shift) - shift;
+    lanes r = fma(n, all(-0.693359375f), x);
     r = fma(n, all(2.12194440e-4f), r);
     lanes p = all(1.9875691500e-4f);
     p = fma(p, r, all(1.3981999507e-3f));
@@ -87,9 +87,14 @@ INLINE lanes exp_of(lanes x) {
     p = fma(p, r, all(4.1665795894e-2f));
     p = fma(p, r, all(1.6666665459e-1f));
     p = fma(p, r, all(5.0000001201e-1f));
-    p = fma(p, r * r, r) + 1.0f;
-    ints whole = __builtin_convertvector(n, ints), half = whole >> 1; /* 2^128 is no float */
-    return p * power_of_2(half) * power_of_2(whole - half);
+    *whole = __builtin_convertvector(n, ints);
+    return fma(p, r * r, r) + 1.0f;
+}
+INLINE lanes exp_of(lanes x) {
+    ints whole;
+    lanes m = exp_parts(at_least(at_most(x, 90.0f), -110.0f), &whole);
+    ints half = whole >> 1; /* 2^128 is no float */
+    return m * power_of_2(half) * power_of_2(whole - half);
 }
 /* log(1 + x) for x in 0..1, to 2e-7 (relative): 2 artanh(x / (2 + x)) as a series. */
 INLINE lanes log1p_of(lanes x) {
@@ -102,20 +107,19 @@ INLINE lanes log1p_of(lanes x) {
     p = fma(p, q, all(1.0f / 3.0f));
     return 2.0f * fma(s * q, p, s);
 }
-/* tanh to 3e-7 (relative): the rational approximation of Eigen (MathFunctionsImpl.h) and XLA. */
+/* tanh to 1e-7 (relative), and 1 where it rounds to 1: what is saturated has a gradient of 0
+   (Cephes, tanhf.c). */
 INLINE lanes tanh_of(lanes x) {
-    x = at_least(at_most(x, 7.90531110763549805f), -7.90531110763549805f);
-    lanes q = x * x, p = all(-2.76076847742355e-16f), d = all(1.19825839466702e-06f);
-    p = fma(p, q, all(2.00018790482477e-13f));
-    p = fma(p, q, all(-8.60467152213735e-11f));
-    p = fma(p, q, all(5.12229709037114e-08f));
-    p = fma(p, q, all(1.48572235717979e-05f));
-    p = fma(p, q, all(6.37261928875436e-04f));
-    p = fma(p, q, all(4.89352455891786e-03f));
-    d = fma(d, q, all(1.18534705686654e-04f));
-    d = fma(d, q, all(2.26843463243900e-03f));
-    d = fma(d, q, all(4.89352518554385e-03f));
-    return x * p / d;
+    lanes size = pick(x < all(0.0f), -x, x), q = x * x;
+    lanes p = all(-5.70498872745e-3f);
+    p = fma(p, q, all(2.06390887954e-2f));
+    p = fma(p, q, all(-5.37397155531e-2f));
+    p = fma(p, q, all(1.33314422036e-1f));
+    p = fma(p, q, all(-3.33332819422e-1f));
+    ints whole;
+    lanes m = exp_parts(2.0f * at_most(size, 10.0f), &whole);
+    lanes large = 1.0f - 2.0f / fma(m, power_of_2(whole), all(1.0f));
+    return pick(size < all(0.625f), fma(p * q, x, x), pick(x < all(0.0f), -large, large));
 }
 /* log(1 + e^x) to 3e-7 (relative), for any x. */
 INLINE lanes softplus(lanes x) {

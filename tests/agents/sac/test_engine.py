@@ -126,6 +126,16 @@ def test_the_deviation_has_no_gradient_where_it_is_clamped() -> None:
     assert agree(agent, replace(batch, task=0))
 
 
+@pytest.mark.parametrize("mean", [9.5, 20.0, -1e6])
+def test_a_saturated_policy_gets_nothing_from_the_critics(mean: float) -> None:
+    agent = native_sac()
+    with torch.no_grad():
+        agent.actor.head.weight.zero_()
+        agent.actor.head.bias[:, :2] = mean
+    agent.flats["alpha"].flat.fill_(-20.0)  # all else is small
+    assert agree(agent, replace(random_batch(agent, 16), task=0))
+
+
 def test_heads_that_no_row_uses_get_zeros() -> None:
     agent = native_sac()
     _, gradients, _ = found(agent, random_batch(agent, 16))  # of task 1
