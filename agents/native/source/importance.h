@@ -58,7 +58,7 @@ static void add_scalar(const Importance *it, int seed, Tasks tasks, const float 
     int rows = it->call.rows, outputs = net->outputs, head_row = padded(net->heads * outputs);
     float *delta = bench->delta[0], *below = bench->delta[1];
     for (int m = 0; m < rows; m++) {
-        int at = (first_head(net, tasks) + head_at(net, tasks, m)) * outputs;
+        int at = head_number(net, tasks, m) * outputs;
         for (int i = 0; i < outputs; i++) {
             float d = d_out[m * outputs + i];
             s->head_deltas[(long)m * head_row + at + i] += it->absolute ? fabsf(d) : d * d;

@@ -47,14 +47,7 @@ typedef struct {
 INLINE int task_of(Tasks tasks, int m) {
     return tasks.of_row ? (int)tasks.of_row[m % tasks.rows] : tasks.one;
 }
-/* The heads that a batch uses: its task's, or all. */
-INLINE int first_head(const Network *net, Tasks tasks) {
-    return tasks.of_row || net->heads == 1 ? 0 : tasks.one;
-}
-INLINE int used_heads(const Network *net, Tasks tasks) { return tasks.of_row ? net->heads : 1; }
-INLINE int head_at(const Network *net, Tasks tasks, int m) {
-    return tasks.of_row && net->heads > 1 ? task_of(tasks, m) : 0;
-}
+INLINE int head_number(const Network *net, Tasks tasks, int m) { return net->heads == 1 ? 0 : task_of(tasks, m); }
 
 /* Memory for one pass, given out in pieces; without `memory` it only counts. */
 typedef struct {
@@ -71,7 +64,8 @@ static float *floats(Arena *arena, int64_t n) {
 typedef struct { /* what a forward pass leaves to the backward pass */
     float *hidden[MAX_LAYERS];        /* [rows, padded(units)] */
     float *normal, *scale;            /* of layer norm: the normalised rows, and 1 / deviation */
-    float *heads;                     /* the used heads' weights, transposed: [units, inputs] */
+    int32_t *used, *head, *place;     /* how many heads a batch uses, which, and where each is there */
+    float *heads;                     /* their weights, transposed: [used, outputs, padded(inputs)] */
 } Pass;
 
 typedef struct { /* what passes of several networks share */
@@ -89,6 +83,9 @@ static Pass make_pass(Arena *arena, const Network *net, int rows) {
         pass.hidden[l] = floats(arena, (int64_t)rows * padded(net->units[l]));
     pass.normal = floats(arena, net->normed ? (int64_t)rows * padded(net->units[0]) : 0);
     pass.scale = floats(arena, rows);
+    pass.used = (int32_t *)floats(arena, 1);
+    pass.head = (int32_t *)floats(arena, net->heads);
+    pass.place = (int32_t *)floats(arena, net->heads);
     pass.heads = floats(arena, (int64_t)net->heads * net->outputs * widest(net));
     return pass;
 }
@@ -202,6 +199,17 @@ static void sum_rows(int rows, int units, const float *delta, float *result, flo
     memcpy(result, sums, sizeof(float) * units);
 }
 
+/* Finds the heads that a batch uses: with 20 tasks most batches use few of 20. */
+static void find_heads(const Network *net, int rows, Tasks tasks, Pass *pass) {
+    *pass->used = 0;
+    for (int i = 0; i < net->heads; i++) pass->place[i] = -1;
+    for (int m = 0; m < (tasks.of_row ? rows : 1); m++) {
+        int head = head_number(net, tasks, m);
+        if (pass->place[head] >= 0) continue;
+        pass->place[head] = *pass->used;
+        pass->head[(*pass->used)++] = head;
+    }
+}
 /* out[rows, outputs]: what the tasks' heads say of inputs x[rows, inputs]. */
 static void forward(const Network *net, int copy, int rows, const float *x, long x_row, Tasks tasks,
                     Pass *pass, Bench *bench, float *out) {
@@ -223,18 +231,20 @@ static void forward(const Network *net, int copy, int rows, const float *x, long
         x_row = row;
     }
     Layer head = head_of(net, copy);
-    int first = first_head(net, tasks) * net->outputs, used = used_heads(net, tasks) * net->outputs;
-    int row = padded(head.inputs);
-    for (int i = 0; i < used; i++) {
+    int row = padded(head.inputs), outputs = net->outputs;
+    find_heads(net, rows, tasks, pass);
+    for (int i = 0; i < *pass->used * outputs; i++) {
         float *to = pass->heads + (long)i * row;
-        for (int k = 0; k < head.inputs; k++) to[k] = head.weight[(long)k * head.units + first + i];
+        const float *from = head.weight + pass->head[i / outputs] * outputs + i % outputs;
+        for (int k = 0; k < head.inputs; k++) to[k] = from[(long)k * head.units];
         for (int k = head.inputs; k < row; k++) to[k] = 0.0f;
     }
     for (int m = 0; m < rows; m++) {
-        int at = head_at(net, tasks, m) * net->outputs;
-        for (int i = 0; i < net->outputs; i++)
-            out[m * net->outputs + i] = dot(x + m * x_row, pass->heads + (long)(at + i) * row, row)
-                                        + head.bias[first + at + i];
+        int number = head_number(net, tasks, m);
+        const float *weights = pass->heads + (long)pass->place[number] * outputs * row;
+        for (int i = 0; i < outputs; i++)
+            out[m * outputs + i] = dot(x + m * x_row, weights + (long)i * row, row)
+                                   + head.bias[number * outputs + i];
     }
 }
 
@@ -243,13 +253,12 @@ static void head_backward(const Network *net, int copy, int rows, int trained, T
                           const float *d_out, const Pass *pass, Bench *bench, float *delta) {
     Layer head = head_of(net, copy);
     const float *x = pass->hidden[net->layers - 1];
-    int outputs = net->outputs, first = first_head(net, tasks) * outputs;
-    int used = used_heads(net, tasks) * outputs, row = padded(head.inputs);
+    int outputs = net->outputs, used = *pass->used * outputs, row = padded(head.inputs);
     memset(head.d_weight, 0, sizeof(float) * head.inputs * head.units);
     memset(head.d_bias, 0, sizeof(float) * head.units);
     memset(bench->d_heads, 0, sizeof(float) * used * row);
     for (int m = 0; m < rows; m++, x += row, delta += row, d_out += outputs) {
-        int at = head_at(net, tasks, m) * outputs;
+        int number = head_number(net, tasks, m), at = pass->place[number] * outputs;
         const float *weights = pass->heads + (long)at * row;
         float *gradients = bench->d_heads + (long)at * row;
         for (int j = 0; j < row; j += LANES) {
@@ -259,16 +268,17 @@ static void head_backward(const Network *net, int copy, int rows, int trained, T
         }
         if (m >= trained) continue;
         for (int i = 0; i < outputs; i++) {
-            head.d_bias[first + at + i] += d_out[i];
+            head.d_bias[number * outputs + i] += d_out[i];
             for (int j = 0; j < row; j += LANES) {
                 float *gradient = gradients + (long)i * row + j;
                 store(gradient, fma(all(d_out[i]), load(x + j), load(gradient)));
             }
         }
     }
-    for (int i = 0; i < used; i++)
-        for (int k = 0; k < head.inputs; k++)
-            head.d_weight[(long)k * head.units + first + i] = bench->d_heads[(long)i * row + k];
+    for (int i = 0; i < used; i++) {
+        float *to = head.d_weight + pass->head[i / outputs] * outputs + i % outputs;
+        for (int k = 0; k < head.inputs; k++) to[(long)k * head.units] = bench->d_heads[(long)i * row + k];
+    }
 }
 
 /* All gradients from d_out[rows, outputs]; heads that no row uses get zeros. Gradients of

@@ -51,7 +51,7 @@ INLINE Tasks tasks_of_ppo(const Ppo *ppo, int seed) {
 }
 /* Where a row's deviations begin, among those of all heads. */
 INLINE int deviations_at(const Ppo *ppo, Tasks tasks, int m) {
-    return (first_head(&ppo->policy, tasks) + head_at(&ppo->policy, tasks, m)) * ppo->policy.outputs;
+    return head_number(&ppo->policy, tasks, m) * ppo->policy.outputs;
 }
 static const float *set_deviations(const Ppo *ppo, int seed, PpoScratch *s) {
     int n = ppo->policy.heads * ppo->policy.outputs;
