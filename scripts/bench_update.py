@@ -194,7 +194,9 @@ def main() -> None:
     flags.add_argument("--learner", choices=list(OURS), default="sac")
     flags.add_argument("--updates", type=int, default=20, help="updates per round")
     flags.add_argument("--hidden", type=int, nargs="+", default=[256, 256, 256, 256])
-    flags.add_argument("--jax", nargs="?", const=sys.executable, metavar="PYTHON")
+    flags.add_argument(
+        "--jax", nargs="?", const=sys.executable, metavar="PYTHON", help="a python that has JAX"
+    )
     args = flags.parse_args()
     record = measure(args)
     print(f"{args.learner}, networks {args.hidden}, batch {BATCH}, one thread")

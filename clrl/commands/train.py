@@ -166,12 +166,15 @@ def _dry_run(config: RunConfig, out: Path) -> int:
     from clrl.machine.resources import free_disk, need, readable
     from clrl.run.builder import update_path
 
-    path, why = update_path(config, begun(out))
+    began = begun(out)
+    path, why = update_path(config, began)
     needed, allowed = need(config), available_memory()
     enough = "" if needed.total <= allowed else ": too little"
     pair, free = readable(2 * needed.checkpoint), readable(free_disk(out))
     print(f"run         {out}\n\n{config.to_yaml()}\n{expected_costs(config, path)}")
     print(f"update      {path} ({why})")
+    if began not in (None, path):
+        print(f"            not bit for bit: the run began by {began}")
     print(f"memory      up to {readable(needed.total)}, {readable(allowed)} available here{enough}")
     print("".join(f"            {part}\n" for part in needed.parts), end="")
     print(f"disk        up to {pair} for two checkpoints, {free} free here")

@@ -181,6 +181,9 @@ def test_a_dry_run_says_the_path_of_the_updates_and_why(
     RunFile(tmp_path / "run").update(update="torch")
     (tmp_path / "run" / "checkpoints" / "step-000000010").mkdir(parents=True)
     assert updates(capsys, *words) == "update      torch (what goes on began so)"
+    dry_run = ["train", *words, "--update", "native", "--dry-run"]
+    assert main(dry_run) == errors.OK
+    assert "not bit for bit: the run began by torch\n" in capsys.readouterr().out
 
 
 def test_without_a_compiler_a_dry_run_says_how_to_get_native_updates(
