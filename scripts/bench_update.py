@@ -14,6 +14,7 @@ process of its own, in turn with ours, and gets its batch for nothing.
 from __future__ import annotations
 
 import argparse
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -60,7 +61,7 @@ class Spaces(gym.Env):
     action_space = gym.spaces.Box(-1.0, 1.0, (ACTION,), np.float32)
 
 
-def stock_sac(hidden: tuple[int, ...]) -> Contender:
+def stock_sac(hidden: tuple[int, ...], block: int) -> Contender:
     agent = SAC(
         "MlpPolicy",
         Spaces(),
@@ -78,28 +79,32 @@ def stock_sac(hidden: tuple[int, ...]) -> Contender:
     return timed(lambda times: agent.train(gradient_steps=times, batch_size=BATCH))
 
 
-def stock_ppo(hidden: tuple[int, ...]) -> Contender:
-    """Return stock PPO with a rollout of one minibatch: each epoch is one."""
+def rollout_of(updates: int) -> tuple[int, int]:
+    """Return epochs, ten as published if that fits, and steps of a rollout of so many updates."""
+    epochs = math.gcd(10, updates)
+    return epochs, updates // epochs * BATCH
+
+
+def stock_ppo(hidden: tuple[int, ...], block: int) -> Contender:
+    """Return stock PPO whose rollout makes a block of updates."""
+    epochs, n_steps = rollout_of(block)
     agent = PPO(
         "MlpPolicy",
         Spaces(),
         policy_kwargs={"net_arch": list(hidden)},
-        n_steps=BATCH,
+        n_steps=n_steps,
         batch_size=BATCH,
+        n_epochs=epochs,
         device="cpu",
     )
     agent.set_logger(Logger(folder=None, output_formats=[]))
     buffer, rng, one = agent.rollout_buffer, np.random.default_rng(0), torch.ones(1)
-    for _ in range(BATCH):
+    for _ in range(n_steps):
         obs, action = rng.uniform(-1, 1, (1, OBSERVATION)), rng.uniform(-1, 1, (1, ACTION))
         buffer.add(obs, action, rng.uniform(0, 10, 1), np.zeros(1), one, -3 * one)
     buffer.compute_returns_and_advantage(one, np.zeros(1))
 
-    def act(times: int) -> None:
-        agent.n_epochs = times
-        agent.train()
-
-    return timed(act)
+    return timed(lambda times: agent.train())
 
 
 def our_sac(
@@ -114,15 +119,16 @@ def our_sac(
 def our_ppo(
     hidden: tuple[int, ...], seeds: int, update: Update, block: int
 ) -> tuple[Contender, str]:
-    """Return PPO with a rollout of one minibatch, as stock PPO has it."""
+    """Return PPO whose rollout makes a block of updates."""
+    epochs, n_steps = rollout_of(block)
     agent = ContinualPPO(
-        None, seeds=range(seeds), spaces=spaces(), hidden_sizes=hidden, n_steps=BATCH,
-        batch_size=BATCH, n_epochs=block, device="cpu",
+        None, seeds=range(seeds), spaces=spaces(), hidden_sizes=hidden,
+        n_steps=n_steps, batch_size=BATCH, n_epochs=epochs, device="cpu",
         update=where_possible(update),
     )  # fmt: skip
     agent.start_task(0)
     rng, one = np.random.default_rng(0), np.ones(seeds, np.float32)
-    for _ in range(BATCH):
+    for _ in range(n_steps):
         agent.rollout.add(
             obs=rng.uniform(-1, 1, (seeds, OBSERVATION)),
             action=rng.uniform(-1, 1, (seeds, ACTION)),
@@ -132,7 +138,7 @@ def our_ppo(
     return timed(lambda times: agent.train_on_rollout()), refused(agent, update)
 
 
-STOCK: dict[str, Callable[[tuple[int, ...]], Contender]] = {"sac": stock_sac, "ppo": stock_ppo}
+STOCK: dict[str, Callable[[tuple[int, ...], int], Contender]] = {"sac": stock_sac, "ppo": stock_ppo}
 OURS = {"sac": our_sac, "ppo": our_ppo}
 
 
@@ -172,7 +178,8 @@ def jax_update(python: str | None, hidden: tuple[int, ...]) -> Iterator[dict[str
 def measure(args: argparse.Namespace) -> Record:
     hidden, torch_only = tuple(args.hidden), dict[str, str]()
     product = use_best_matmul(hidden)
-    contenders = {"stock SB3, 1 seed": multiplying("default", STOCK[args.learner](hidden))}
+    stock = multiplying("default", STOCK[args.learner](hidden, args.updates))
+    contenders = {"stock SB3, 1 seed": stock}
     seeds_of: dict[str, int] = {}
     for path in PATHS:
         for seeds in SEEDS[args.learner]:
