@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+B = TypeVar("B")
 PREFIX = "memory."
 """Start of a memory's names in a method's state. Acting does not need them."""
 ENDED = PREFIX + "ended"
@@ -54,6 +57,18 @@ def draw(
     stored = size(state)
     index = np.stack([rng.choice(stored, min(n, stored), replace=False) for rng in generators])
     return gather(examples(state), index)
+
+
+def split(batch: B, size: int) -> list[B]:
+    """Return the batches of the first `size` rows of one, the next ones and so on, as views.
+
+    Args:
+        batch: a dataclass of tensors [S, rows, ...] and of what all rows share.
+        size: rows of each.
+    """
+    values = vars(batch).values()
+    pieces = [v.split(size, 1) if isinstance(v, Tensor) else repeat(v) for v in values]
+    return [type(batch)(*piece) for piece in zip(*pieces, strict=False)]
 
 
 def gather(tensors: Mapping[str, Tensor], index: np.ndarray) -> dict[str, Tensor]:

@@ -77,6 +77,12 @@ class CompiledEngine:
             raise ValueError(f"task is {task}; allowed are 0 to {self._n_tasks - 1}")
         return torch.from_numpy(np.ascontiguousarray(features, np.float32)), task
 
+    def _drawn(self, noise: np.ndarray, shape: tuple[int, ...]) -> Tensor:
+        """Return noise for actions of a shape [S, K, A], which it may leave out axes of."""
+        if noise.shape != shape:
+            noise = np.broadcast_to(noise, shape)
+        return torch.from_numpy(np.array(noise, np.float32))
+
     def _gradients(self, learner: Any, into: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
         """Return where the gradients of every part go; some that are not asked for, to nowhere."""
         own = {part: optimizer.grad for part, optimizer in learner.optimizers.items()}
@@ -91,6 +97,11 @@ class CompiledEngine:
             if self._unasked[part].shape != own[part].shape:
                 self._unasked[part] = torch.zeros_like(own[part])
         return self._unasked | dict(into)
+
+
+def joined(blocks: Sequence[Tensor]) -> np.ndarray:
+    """Return what was found of blocks of rows, [S, K, ...]."""
+    return (blocks[0] if len(blocks) == 1 else torch.cat(list(blocks), 1)).numpy()
 
 
 def in_blocks(x: Tensor, task: int | Tensor, *more: Tensor) -> Iterator[tuple[Any, ...]]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clrl.agents.native.engine import CompiledEngine, in_blocks
+from clrl.agents.native.engine import CompiledEngine, in_blocks, joined
 from clrl.agents.native.function import outputs
 from clrl.agents.native.library import CPpo, CPpoActs
 from clrl.agents.native.network import (
@@ -129,28 +129,12 @@ class PPOEngine(CompiledEngine):
         noise: np.ndarray | None = None,
         wanted: Sequence[str] = ("actions",),
     ) -> dict[str, np.ndarray]:
-        """Return what is wanted at features [S, K, D].
-
-        Args:
-            agent: of this engine.
-            features: without the task's one-hot.
-            task: one for all rows, or task ids [S, K] or [S, 1].
-            noise: of the actions [S, K, A].
-            wanted: of "actions" [S, K, A], "log_prob" [S, K] of these, and "value" [S, K].
-        """
+        """Return what is wanted at features [S, K, D]; see `clrl.agents.ppo.acting.act`."""
         (x, task), drawn = self._inputs(agent, features, task), []
         if noise is not None:
-            shape = (*x.shape[:2], agent.spaces.action_dim)
-            if noise.shape != shape:
-                noise = np.broadcast_to(noise, shape)
-            drawn = [torch.from_numpy(np.ascontiguousarray(noise, np.float32))]
+            drawn.append(self._drawn(noise, (*x.shape[:2], agent.spaces.action_dim)))
         found = [self._act(agent, wanted, *block) for block in in_blocks(x, task, *drawn)]
-        return {
-            name: (
-                found[0][name] if len(found) == 1 else torch.cat([f[name] for f in found], 1)
-            ).numpy()
-            for name in wanted
-        }
+        return {name: joined([block[name] for block in found]) for name in wanted}
 
     def _act(
         self,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from clrl.agents.agent import Agent
 from clrl.agents.learner import report_names
+from clrl.agents.memory import split
 from clrl.agents.networks.adam import FlatParameters, SeedAdam
 from clrl.agents.networks.distributions import Gaussian
 from clrl.agents.networks.heads import decay_weights
@@ -209,7 +210,7 @@ class ContinualPPO(Agent):
         """Return minibatches that go through the rollout once, in an order of this epoch."""
         (index,) = self.rollout.minibatches(self.rollout.position, self.generators(MINIBATCHES))
         own = self.engine() is None  # views in memory decide the last bits of torch's products
-        for batch in self.rollout.batch(index, self.device, task).split(self.settings.batch_size):
+        for batch in split(self.rollout.batch(index, self.device, task), self.settings.batch_size):
             yield batch.copy() if own else batch
 
     def prepare(self, batch: RolloutBatch) -> RolloutBatch:

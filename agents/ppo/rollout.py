@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
 
 import numpy as np
 import torch
@@ -46,25 +45,11 @@ class RolloutBatch:
         batch = cls(**{name: values.to(device) for name, values in rows.items()})
         return replace(batch, task=rows["task"].to(device).long())
 
-    def split(self, size: int) -> Iterator[RolloutBatch]:
-        """Return the batches of the first `size` rows, the next ones and so on, as views."""
-        pieces = [
-            value.split(size, 1) if isinstance(value, Tensor) else repeat(value)
-            for value in vars(self).values()
-        ]
-        return map(RolloutBatch, *pieces)
-
     def copy(self) -> RolloutBatch:
         """Return the batch in memory of its own, each tensor contiguous."""
-        values = vars(self).values()
-        return RolloutBatch(
-            *(
-                value.clone(memory_format=torch.contiguous_format)
-                if isinstance(value, Tensor)
-                else value
-                for value in values
-            )
-        )
+        tensors = {name: t for name, t in vars(self).items() if isinstance(t, Tensor)}
+        own = {n: t.clone(memory_format=torch.contiguous_format) for n, t in tensors.items()}
+        return replace(self, **own)
 
     def explained_variance(self) -> Tensor:
         """Return how much of the returns' variance the values predicted, [S]; 1 is all of it."""

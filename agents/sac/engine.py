@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clrl.agents.native.engine import CompiledEngine, in_blocks
+from clrl.agents.native.engine import CompiledEngine, in_blocks, joined
 from clrl.agents.native.function import outputs
 from clrl.agents.native.library import CSac
 from clrl.agents.native.network import (
@@ -121,8 +121,8 @@ class SACEngine(CompiledEngine):
         """Return what the critics are to predict [S, B], in units of reward."""
         kept = self._read(agent, batch)
         result = torch.empty_like(batch.reward, memory_format=torch.contiguous_format)
-        kept.append(result)
         self._seeds.call("sac_targets", self._sac, "sac_scratch", result.data_ptr())
+        del kept
         return result
 
     def act(
@@ -135,12 +135,8 @@ class SACEngine(CompiledEngine):
         """
         x, task = self._inputs(agent, features, task)
         self._set_numbers(agent)
-        shape = (*x.shape[:2], agent.spaces.action_dim)
-        if noise.shape != shape:
-            noise = np.broadcast_to(noise, shape)
-        drawn = torch.from_numpy(np.array(noise, np.float32))
-        blocks = [self._act(agent, *block) for block in in_blocks(x, task, drawn)]
-        return (blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1)).numpy()
+        drawn = self._drawn(noise, (*x.shape[:2], agent.spaces.action_dim))
+        return joined([self._act(agent, *block) for block in in_blocks(x, task, drawn)])
 
     def _act(self, agent: ContinualSAC, x: Tensor, task: int | Tensor, noise: Tensor) -> Tensor:
         actions = torch.empty(noise.shape)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
 
 import numpy as np
 import torch
 from numpy.typing import DTypeLike
 from torch import Tensor
 
+from clrl.agents.memory import split
 from clrl.agents.transition import Transition
 
 DRAWN_TOGETHER = 25
@@ -71,13 +71,7 @@ class Batch:
 
     def split(self, size: int) -> list[Batch]:
         """Return the batches of the first `size` rows, the next ones and so on, as views."""
-        if self.reward.shape[1] == size:
-            return [self]
-        pieces = [
-            value.split(size, 1) if isinstance(value, Tensor) else repeat(value)
-            for value in vars(self).values()
-        ]
-        return [Batch(*values) for values in zip(*pieces, strict=False)]
+        return [self] if self.reward.shape[1] == size else split(self, size)
 
     def rows(self) -> dict[str, Tensor]:
         """Return the transitions as memories and saved buffers keep them, but for their task."""

@@ -18,6 +18,10 @@ typedef struct {
 
 INLINE const float *row_of(Rows rows, int seed, int m) { return rows.at + seed * rows.seed + m * rows.row; }
 
+/* A seed's tasks in a batch `of`, which has rows, task and task_ids. */
+#define TASKS_OF(of, seed) \
+    ((Tasks){(of)->task, (of)->rows, (of)->task_ids ? (of)->task_ids + (long)(seed) * (of)->rows : NULL})
+
 typedef struct { /* one network of every seed on a batch */
     Network net;
     int32_t rows, task;      /* rows per seed; the task of all of them, or: */
@@ -37,8 +41,4 @@ static NetworkScratch make_network_scratch(Arena *arena, const NetworkCall *call
     s.pass = make_pass(arena, &call->net, call->rows);
     s.bench = make_bench(arena, 1, (const Network *[]){&call->net}, call->rows);
     return s;
-}
-INLINE Tasks tasks_of_call(const NetworkCall *call, int seed) {
-    const int64_t *ids = call->task_ids ? call->task_ids + (long)seed * call->rows : NULL;
-    return (Tasks){call->task, call->rows, ids};
 }

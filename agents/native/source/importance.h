@@ -56,7 +56,6 @@ static void add_scalar(const Importance *it, int seed, Tasks tasks, const float 
     const Pass *pass = &s->network.pass;
     Bench *bench = &s->network.bench;
     int rows = it->call.rows, outputs = net->outputs, head_row = padded(net->heads * outputs);
-    float *delta = bench->delta[0], *below = bench->delta[1];
     for (int m = 0; m < rows; m++) {
         int at = head_number(net, tasks, m) * outputs;
         for (int i = 0; i < outputs; i++) {
@@ -64,10 +63,11 @@ static void add_scalar(const Importance *it, int seed, Tasks tasks, const float 
             s->head_deltas[(long)m * head_row + at + i] += it->absolute ? fabsf(d) : d * d;
         }
     }
-    head_backward(net, seed, rows, 0, tasks, d_out, pass, bench, delta);
+    head_backward(net, seed, rows, 0, tasks, d_out, pass, bench, top_delta(net, bench));
     for (int l = net->layers - 1; l >= 0; l--) {
         Layer layer = layer_of(net, seed, l);
         int row = padded(layer.units);
+        float *delta = bench->delta[l % 2];
         if (l == 0 && net->normed) {
             for (long j = 0; j < (long)rows * row; j += LANES) {
                 lanes y = load(pass->hidden[0] + j), d = load(delta + j) * (1.0f - y * y);
@@ -78,13 +78,7 @@ static void add_scalar(const Importance *it, int seed, Tasks tasks, const float 
             activation_backward(net, rows, row, delta, pass->hidden[l]);
         }
         add_magnitudes(it, (int64_t)rows * row, delta, s->deltas[l]);
-        if (l == 0) return;
-        pack_transposed(layer.units, layer.inputs, layer.weight, layer.units, bench->panels);
-        multiply(rows, layer.units, layer.inputs, delta, row, bench->panels, NULL, below,
-                 padded(layer.inputs), bench->spare, NOTHING, 0.0f);
-        float *done = delta;
-        delta = below;
-        below = done;
+        if (l) delta_below(layer, rows, delta, bench->delta[(l + 1) % 2], bench);
     }
 }
 
@@ -121,7 +115,7 @@ static void importance_of_seed(const Importance *it, int seed, ImportanceScratch
     const NetworkCall *call = &it->call;
     const Network *net = &call->net;
     const Pass *pass = &s->network.pass;
-    Tasks tasks = tasks_of_call(call, seed);
+    Tasks tasks = TASKS_OF(call, seed);
     int rows = call->rows, row = padded(net->units[0]), last = net->layers - 1;
     int head_row = padded(net->heads * net->outputs);
     long numbers = (long)rows * net->outputs;

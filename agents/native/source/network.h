@@ -281,16 +281,26 @@ static void head_backward(const Network *net, int copy, int rows, int trained, T
     }
 }
 
+/* Layer l's delta is in bench->delta[l % 2]: this is the last one's. */
+INLINE float *top_delta(const Network *net, Bench *bench) { return bench->delta[(net->layers - 1) % 2]; }
+
+/* below [rows, padded(inputs)], the delta of a layer's input, from that of its sums [rows, padded(units)]. */
+static void delta_below(Layer layer, int rows, const float *delta, float *below, Bench *bench) {
+    pack_transposed(layer.units, layer.inputs, layer.weight, layer.units, bench->panels);
+    multiply(rows, layer.units, layer.inputs, delta, padded(layer.units), bench->panels, NULL, below,
+             padded(layer.inputs), bench->spare, NOTHING, 0.0f);
+}
+
 /* All gradients from d_out[rows, outputs]; heads that no row uses get zeros. Gradients of
    parameters come from the first `trained` rows; the result is the delta [rows, padded(units)] of
    the first layer before its activation, for all rows. */
 static const float *backward(const Network *net, int copy, int rows, int trained, const float *x,
                              long x_row, Tasks tasks, const float *d_out, Pass *pass, Bench *bench) {
-    float *delta = bench->delta[0], *below = bench->delta[1];
-    head_backward(net, copy, rows, trained, tasks, d_out, pass, bench, delta);
+    head_backward(net, copy, rows, trained, tasks, d_out, pass, bench, top_delta(net, bench));
     for (int l = net->layers - 1; l >= 0; l--) {
         Layer layer = layer_of(net, copy, l);
         int row = padded(layer.units);
+        float *delta = bench->delta[l % 2];
         if (l == 0 && net->normed)
             norm_and_tanh_backward(net, copy, rows, trained, delta, pass->hidden[0], pass, bench);
         else
@@ -299,13 +309,7 @@ static const float *backward(const Network *net, int copy, int rows, int trained
         multiply_transposed(trained, layer.inputs, layer.units, l ? pass->hidden[l - 1] : x,
                             l ? padded(layer.inputs) : x_row, delta, row, layer.d_weight,
                             bench->panels, bench->spare);
-        if (l == 0) return delta;
-        pack_transposed(layer.units, layer.inputs, layer.weight, layer.units, bench->panels);
-        multiply(rows, layer.units, layer.inputs, delta, row, bench->panels, NULL, below,
-                 padded(layer.inputs), bench->spare, NOTHING, 0.0f);
-        float *done = delta;
-        delta = below;
-        below = done;
+        if (l) delta_below(layer, rows, delta, bench->delta[(l + 1) % 2], bench);
     }
-    return delta;
+    return bench->delta[0];
 }

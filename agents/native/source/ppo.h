@@ -45,10 +45,6 @@ static PpoScratch make_ppo_scratch(Arena *arena, const Ppo *ppo) {
     s.d_log_std = (double *)floats(arena, 2 * ppo->policy.heads * actions);
     return s;
 }
-INLINE Tasks tasks_of_ppo(const Ppo *ppo, int seed) {
-    const int64_t *ids = ppo->task_ids ? ppo->task_ids + (long)seed * ppo->rows : NULL;
-    return (Tasks){ppo->task, ppo->rows, ids};
-}
 /* Where a row's deviations begin, among those of all heads. */
 INLINE int deviations_at(const Ppo *ppo, Tasks tasks, int m) {
     return head_number(&ppo->policy, tasks, m) * ppo->policy.outputs;
@@ -74,7 +70,7 @@ static double log_prob_of(int actions, const float *mean, const float *log_std, 
 /* How probable the actions are now, over how probable they were: ratio [rows]. */
 static void set_ratios(const Ppo *ppo, int seed, const float *log_std, PpoScratch *s) {
     int rows = ppo->rows, actions = ppo->policy.outputs;
-    Tasks tasks = tasks_of_ppo(ppo, seed);
+    Tasks tasks = TASKS_OF(ppo, seed);
     for (int m = 0; m < rows; m++) {
         int at = deviations_at(ppo, tasks, m);
         double log_prob = log_prob_of(actions, s->mean + m * actions, log_std + at, s->std + at,
@@ -98,7 +94,7 @@ static void set_advantages(const Ppo *ppo, int seed, PpoScratch *s) {
 /* The clipped surrogate with its entropy bonus, and the gradients of means and deviations. */
 static void policy_loss(const Ppo *ppo, int seed, const float *log_std, PpoScratch *s) {
     int rows = ppo->rows, actions = ppo->policy.outputs, n = ppo->policy.heads * actions;
-    Tasks tasks = tasks_of_ppo(ppo, seed);
+    Tasks tasks = TASKS_OF(ppo, seed);
     double surrogate = 0.0, entropy = 0.0, bonus = ppo->entropy_weight, *d_log_std = s->d_log_std;
     float least = ppo->least_ratio, most = ppo->most_ratio;
     memset(d_log_std, 0, sizeof(double) * n);
@@ -142,7 +138,7 @@ static void value_loss(const Ppo *ppo, int seed, PpoScratch *s) {
 /* Both losses and all gradients of one seed. */
 static void ppo_gradients_of_seed(const Ppo *ppo, int seed, PpoScratch *s) {
     int rows = ppo->rows;
-    Tasks tasks = tasks_of_ppo(ppo, seed);
+    Tasks tasks = TASKS_OF(ppo, seed);
     const float *obs = row_of(ppo->obs, seed, 0), *log_std = set_deviations(ppo, seed, s);
     forward(&ppo->policy, seed, rows, obs, ppo->obs.row, tasks, &s->policy, &s->bench, s->mean);
     forward(&ppo->value, seed, rows, obs, ppo->obs.row, tasks, &s->value, &s->bench, s->predicted);
@@ -158,7 +154,7 @@ static void ppo_gradients_of_seed(const Ppo *ppo, int seed, PpoScratch *s) {
 /* What one seed does at observations, and what it knows of that. */
 static void ppo_act_of_seed(const Ppo *ppo, int seed, PpoScratch *s, const PpoActs *acts) {
     int rows = ppo->rows, actions = ppo->policy.outputs;
-    Tasks tasks = tasks_of_ppo(ppo, seed);
+    Tasks tasks = TASKS_OF(ppo, seed);
     const float *obs = row_of(ppo->obs, seed, 0), *log_std = set_deviations(ppo, seed, s);
     if (acts->value)
         forward(&ppo->value, seed, rows, obs, ppo->obs.row, tasks, &s->value, &s->bench,

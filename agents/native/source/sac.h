@@ -48,10 +48,6 @@ static SacScratch make_sac_scratch(Arena *arena, const Sac *sac) {
     for (int k = 0; k < 2; k++) s.q[k] = floats(arena, 2 * rows), s.d_q[k] = floats(arena, 2 * rows);
     return s;
 }
-INLINE Tasks tasks_of(const Sac *sac, int seed) {
-    const int64_t *ids = sac->task_ids ? sac->task_ids + (long)seed * sac->rows : NULL;
-    return (Tasks){sac->task, sac->rows, ids};
-}
 INLINE int alpha_of(const Sac *sac, Tasks tasks, int m) { return sac->tasks == 1 ? 0 : task_of(tasks, m); }
 INLINE float least(float a, float b) { return a < b || a != a ? a : b; } /* NaN, if one is */
 
@@ -101,7 +97,7 @@ static void join(int rows, Rows features, int n, Rows action, int actions, int s
 /* What the critics are to predict, in units of reward: [rows]. */
 static void soft_targets(const Sac *sac, int seed, SacScratch *s, float *target) {
     int rows = sac->rows, inputs = sac->critic.inputs;
-    Tasks tasks = tasks_of(sac, seed);
+    Tasks tasks = TASKS_OF(sac, seed);
     forward(&sac->actor, seed, rows, row_of(sac->next_obs, seed, 0), sac->next_obs.row, tasks, &s->actor,
             &s->bench, s->out);
     squash(sac, rows, s->out, sac->next_noise, seed, s);
@@ -124,7 +120,7 @@ static void soft_targets(const Sac *sac, int seed, SacScratch *s, float *target)
 /* The losses, and what they say of the critics' outputs: d_q [2 rows] at (s, a) and (s, pi). */
 static void losses_of(const Sac *sac, int seed, const float *target, SacScratch *s) {
     int rows = sac->rows;
-    Tasks tasks = tasks_of(sac, seed);
+    Tasks tasks = TASKS_OF(sac, seed);
     double actor = 0.0, critic = 0.0, alpha = 0.0; /* a float would lose digits over many rows */
     float *d_log_alpha = sac->d_log_alpha + (long)seed * sac->tasks;
     memset(d_log_alpha, 0, sizeof(float) * sac->tasks);
@@ -148,7 +144,7 @@ static void losses_of(const Sac *sac, int seed, const float *target, SacScratch 
 /* The gradient of the actor's outputs [rows, 2 actions], from that of the actions by both critics. */
 static void actor_gradient(const Sac *sac, int seed, SacScratch *s) {
     int rows = sac->rows, actions = sac->actions;
-    Tasks tasks = tasks_of(sac, seed);
+    Tasks tasks = TASKS_OF(sac, seed);
     for (int m = 0; m < rows; m++) {
         const float *by[2] = {s->d_action[0] + m * padded(actions), s->d_action[1] + m * padded(actions)};
         const float *log_std = s->out + (2 * m + 1) * actions;
@@ -180,16 +176,14 @@ static int keep_smaller(const Sac *sac, int k, SacScratch *s, Tasks *tasks) {
 /* All gradients of a critic, and those of the policy's actions by it: d_action [rows, padded(actions)]. */
 static void critic_gradients(const Sac *sac, int seed, int k, SacScratch *s) {
     int rows = sac->rows, actions = sac->actions, wide = padded(actions), copy = 2 * seed + k;
-    Tasks tasks = tasks_of(sac, seed);
+    Tasks tasks = TASKS_OF(sac, seed);
     int kept = keep_smaller(sac, k, s, &tasks);
     const float *delta = backward(&sac->critic, copy, rows + kept, rows, s->inputs, sac->critic.inputs, tasks,
                                   s->d_q[k], &s->critic[k], &s->bench);
-    Layer layer = layer_of(&sac->critic, copy, 0);
-    int row = padded(layer.units);
-    pack_transposed(layer.units, actions, layer.weight + (long)sac->features * layer.units, layer.units,
-                    s->bench.panels);
-    multiply(kept, layer.units, actions, delta + (long)rows * row, row, s->bench.panels, NULL, s->d_kept, wide,
-             s->bench.spare, NOTHING, 0.0f);
+    Layer first = layer_of(&sac->critic, copy, 0), of_actions = first;
+    of_actions.inputs = actions;
+    of_actions.weight += (long)sac->features * first.units;
+    delta_below(of_actions, kept, delta + (long)rows * padded(first.units), s->d_kept, &s->bench);
     memset(s->d_action[k], 0, sizeof(float) * rows * wide);
     for (int i = 0; i < kept; i++)
         memcpy(s->d_action[k] + s->kept[i] * wide, s->d_kept + i * wide, sizeof(float) * wide);
@@ -199,7 +193,7 @@ static void critic_gradients(const Sac *sac, int seed, int k, SacScratch *s) {
 /* All losses and gradients of one seed. */
 static void gradients_of_seed(const Sac *sac, int seed, SacScratch *s) {
     int rows = sac->rows, features = sac->features, actions = sac->actions, inputs = sac->critic.inputs;
-    Tasks tasks = tasks_of(sac, seed);
+    Tasks tasks = TASKS_OF(sac, seed);
     const float *target = sac->given ? sac->given + (long)seed * rows : s->to_predict;
     if (!sac->given) soft_targets(sac, seed, s, s->to_predict);
     const float *obs = row_of(sac->obs, seed, 0);

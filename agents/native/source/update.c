@@ -45,7 +45,7 @@ EXPORT void sac_act(const Sac *sac, float *scratch, int first, int last, float *
     Arena arena = {scratch, 0};
     SacScratch s = make_sac_scratch(&arena, sac);
     for (int seed = first; seed < last; seed++) {
-        forward(&sac->actor, seed, sac->rows, row_of(sac->obs, seed, 0), sac->obs.row, tasks_of(sac, seed),
+        forward(&sac->actor, seed, sac->rows, row_of(sac->obs, seed, 0), sac->obs.row, TASKS_OF(sac, seed),
                 &s.actor, &s.bench, s.out);
         squash(sac, sac->rows, s.out, sac->noise, seed, &s);
         int64_t numbers = (int64_t)sac->rows * sac->actions;
@@ -70,7 +70,7 @@ EXPORT void network_forward(const NetworkCall *call, float *scratch, int first, 
         Arena arena = {scratch + seed * size, 0};
         NetworkScratch s = make_network_scratch(&arena, call);
         forward(&call->net, seed, call->rows, row_of(call->inputs, seed, 0), call->inputs.row,
-                tasks_of_call(call, seed), &s.pass, &s.bench, call->outputs + seed * numbers);
+                TASKS_OF(call, seed), &s.pass, &s.bench, call->outputs + seed * numbers);
     }
 }
 /* The gradients of its parameters. */
@@ -80,7 +80,7 @@ EXPORT void network_backward(const NetworkCall *call, float *scratch, int first,
         Arena arena = {scratch + seed * size, 0};
         NetworkScratch s = make_network_scratch(&arena, call);
         backward(&call->net, seed, call->rows, call->rows, row_of(call->inputs, seed, 0), call->inputs.row,
-                 tasks_of_call(call, seed), call->d_outputs + seed * numbers, &s.pass, &s.bench);
+                 TASKS_OF(call, seed), call->d_outputs + seed * numbers, &s.pass, &s.bench);
     }
 }
 EXPORT int64_t importance_scratch(const Importance *importance) {

@@ -5,7 +5,6 @@ import gc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from clrl.agents.networks.heads import rest_heads
 from clrl.agents.networks.layers import SeedLinear
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.sac.policy import LogAlpha
+from tests.agents.native.agents import with_engine
 from tests.agents.paths import (
     agree,
     found,
@@ -23,7 +23,7 @@ from tests.agents.paths import (
     random_batch,
 )
 from tests.agents.test_growth import Growing
-from tests.agents.tiny import randomise, sac, vec
+from tests.agents.tiny import vec
 
 pytestmark = [
     needs_compiled_code,
@@ -31,18 +31,9 @@ pytestmark = [
 ]
 
 
-def make(**settings: Any) -> ContinualSAC:
-    """Return an agent whose engine has been used."""
-    agent = sac(method=Growing(), seeds=(0, 1), n_tasks=3, update="native", **settings)
-    randomise(agent, 0.1)
-    found(agent, random_batch(agent, 16))
-    assert agent.native.engine(agent) is not None
-    return agent
-
-
 def other(agent: ContinualSAC) -> ContinualSAC:
     """Return one with other weights and targets."""
-    twin = make()
+    twin = with_engine()
     for flat in twin.flats.values():
         flat.flat.mul_(1.3)
     return twin
@@ -228,7 +219,7 @@ TAKEN_UP = [
 def test_compiled_code_goes_on_with_what_is_there_now(
     change: Callable[[ContinualSAC, Path], ContinualSAC], tmp_path: Path
 ) -> None:
-    agent = change(make(), tmp_path)
+    agent = change(with_engine(), tmp_path)
     for n in (5, 16, 40):
         batch = random_batch(agent, n, per_row=True, seed=n)
         if agree(agent, batch):  # it fails unless compiled code is in use

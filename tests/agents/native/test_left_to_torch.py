@@ -11,28 +11,18 @@ from clrl.agents.networks.layers import SeedLayerNorm, SeedLinear
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.sac.policy import LogAlpha
 from clrl.agents.sac.popart import PopArt
+from tests.agents.native.agents import with_engine
 from tests.agents.paths import (
     found,
     needs_compiled_code,
     random_batch,
     same_found,
 )
-from tests.agents.test_growth import Growing
-from tests.agents.tiny import randomise, sac
 
 pytestmark = [
     needs_compiled_code,
     pytest.mark.filterwarnings("ignore:this update is computed by torch"),
 ]
-
-
-def make(**settings: Any) -> ContinualSAC:
-    """Return an agent whose engine has been used."""
-    agent = sac(method=Growing(), seeds=(0, 1), n_tasks=3, update="native", **settings)
-    randomise(agent, 0.1)
-    found(agent, random_batch(agent, 16))
-    assert agent.native.engine(agent) is not None
-    return agent
 
 
 # What compiled code cannot follow
@@ -186,7 +176,7 @@ LEFT_TO_TORCH = [
 def test_what_compiled_code_cannot_follow_is_left_to_torch(
     change: Callable[[ContinualSAC], None], popart: bool
 ) -> None:
-    agent = make(popart=popart)
+    agent = with_engine(popart=popart)
     batch = random_batch(agent, 16, per_row=True)
     before = found(agent, batch)
     change(agent)

@@ -10,6 +10,7 @@ from clrl.agents.native.watched import Watched, home_of, misplaced, not_ours
 from clrl.agents.networks.layers import SeedLayerNorm, SeedLinear, exact_linear, keeping_hidden
 from clrl.agents.sac import ContinualSAC
 from clrl.agents.sac.policy import LogAlpha
+from tests.agents.native.agents import with_engine
 from tests.agents.paths import (
     agree,
     found,
@@ -19,22 +20,12 @@ from tests.agents.paths import (
     random_batch,
     same_found,
 )
-from tests.agents.test_growth import Growing
-from tests.agents.tiny import randomise, sac, same_bits
+from tests.agents.tiny import sac, same_bits
 
 pytestmark = [
     needs_compiled_code,
     pytest.mark.filterwarnings("ignore:this update is computed by torch"),
 ]
-
-
-def make(**settings: Any) -> ContinualSAC:
-    """Return an agent whose engine has been used."""
-    agent = sac(method=Growing(), seeds=(0, 1), n_tasks=3, update="native", **settings)
-    randomise(agent, 0.1)
-    found(agent, random_batch(agent, 16))
-    assert agent.native.engine(agent) is not None
-    return agent
 
 
 def losses_on_the_object(agent: ContinualSAC) -> None:
@@ -54,7 +45,7 @@ CLASS_PATCHES = [
 def test_a_patched_class_is_left_to_torch_until_it_is_as_before(
     kind: type, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agent = make()
+    agent = with_engine()
     batch = random_batch(agent, 16)
     before = found(agent, batch)
     original = getattr(kind, name)
@@ -79,7 +70,7 @@ def test_a_patched_class_is_left_to_torch_until_it_is_as_before(
 
 
 def test_an_open_tape_is_written_and_the_answer_is_torchs() -> None:
-    agent = make()
+    agent = with_engine()
     batch = random_batch(agent, 16)
     for layer in (agent.actor.core.layers[0], agent.critic.head):
         layer.tape = []  # type: ignore[assignment]
@@ -93,14 +84,14 @@ def test_an_open_tape_is_written_and_the_answer_is_torchs() -> None:
 
 
 def test_activations_that_are_to_be_kept_are_kept() -> None:
-    agent = make()
+    agent = with_engine()
     with keeping_hidden(agent.modules()) as passes:
         agent.gradients_of(random_batch(agent, 16))
         assert [len(passes[part]) for part in ("actor", "critic", "target")] == [2, 2, 0]
 
 
 def test_a_replaced_method_of_an_object_counts_only_while_it_is_there() -> None:
-    agent = make()
+    agent = with_engine()
     batch = random_batch(agent, 16)
     losses_on_the_object(agent)
     assert agent.engine(batch) is None
@@ -109,7 +100,7 @@ def test_a_replaced_method_of_an_object_counts_only_while_it_is_there() -> None:
 
 
 def test_an_engine_is_kept_as_long_as_nothing_changes() -> None:
-    agent = make()
+    agent = with_engine()
     engine = agent.native.engine(agent)
     for n in (1, 40, 3):
         agent.update(random_batch(agent, n))
@@ -121,7 +112,7 @@ def test_an_engine_is_kept_as_long_as_nothing_changes() -> None:
 
 
 def test_gradients_that_were_put_elsewhere_are_not_written_to_where_they_were() -> None:
-    agent = make()
+    agent = with_engine()
     optimizer = agent.optimizers["actor"]
     old = optimizer.grad
     optimizer.grad = torch.zeros(3)
@@ -134,7 +125,7 @@ def test_gradients_that_were_put_elsewhere_are_not_written_to_where_they_were() 
 
 
 def test_a_learner_as_it_was_made_is_in_its_place() -> None:
-    agent = make(popart=True)
+    agent = with_engine(popart=True)
     assert misplaced(agent) is None
     assert not_ours(agent, ("losses", "_soft_target"), ("clrl.agents.sac.sac",)) is None
     assert not_ours(agent, ("with_task",), ("clrl.agents.sac.sac",)) is not None
@@ -156,6 +147,6 @@ def test_a_function_was_written_where_its_globals_are() -> None:
 
 
 def test_both_paths_are_compared_on_the_same_weights() -> None:
-    agent = make()
+    agent = with_engine()
     native, torchs = found_by_both(agent, random_batch(agent, 16))
     assert not same_found(native, torchs)  # else the tests above would compare one path with itself

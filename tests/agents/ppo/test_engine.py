@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from clrl.agents.memory import split
 from clrl.agents.native import library
 from clrl.agents.networks.layers import exact_linear, keeping_hidden
 from clrl.agents.ppo import ContinualPPO
@@ -226,7 +227,7 @@ def test_parts_that_are_not_asked_for_are_left_alone() -> None:
 def test_views_of_rows_are_read_as_their_copies() -> None:
     agent = native()
     whole = batch_of(agent, 50, ids=True)
-    piece = list(whole.split(20))[1]
+    piece = split(whole, 20)[1]
     assert not piece.obs.is_contiguous()
     found = []
     for batch in (piece, piece.copy()):
